@@ -1,0 +1,69 @@
+# Everything a contributor needs; `make` alone lists it. Only git, make and Python 3.11+ with venv
+# have to be there: every locked package comes as a wheel, no compiler and no Node is used.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test pytest smoke lint types format lock bench bench-full clean
+
+BIN := .venv/bin
+STAMP := .venv/.stamp
+PYTEST_FLAGS ?= -n 2
+
+# The first of these that runs and is new enough; `make setup PYTHON=...` overrides it.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv with the locked tools and heartline itself, editable
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	@test -n "$(PYTHON)" || { echo "heartline needs Python 3.11 or newer on the PATH" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv; $(PYTHON) -m venv .venv; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## watch the promise being kept: heartline prove
+	$(BIN)/heartline prove
+
+test: lint smoke pytest ## everything a change has to pass: lint, types, the wheel, the tests
+
+pytest: setup ## only the tests, documentation examples included
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+smoke: setup ## build the wheel and use it in a clean environment
+	$(BIN)/python scripts/wheel_smoke.py
+
+lint: types ## style, types and the import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: setup ## mypy, pyright, and how much of the public interface is typed
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/pyright --verifytypes heartline --ignoreexternal
+
+format: setup ## repair style and order of imports
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --no-config --universal \
+	--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-build
+
+lock: ## pin the newest fitting versions again: requirements/*.txt
+	@test -x $(BIN)/uv || $(MAKE) setup
+	$(UV_COMPILE) --upgrade --extra testing pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(UV_COMPILE) --constraint requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+
+bench: setup ## the benchmarks, short
+	$(BIN)/python bench/run.py --quick
+
+bench-full: setup ## the benchmarks as published; an idle machine and patience wanted
+	$(BIN)/python bench/run.py
+
+clean: ## remove .venv, caches and build results
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
