@@ -1,0 +1,27 @@
+"""Names of channels and events (PROTOCOL 1.4).
+
+Invariant: names that begin with `@` never reach an application under its own name
+(test_at_names_belong_to_the_protocol).
+"""
+
+import re
+from typing import Final
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
+
+
+def is_name(name: str) -> bool:
+    """Whether a peer may use `name` for a channel or an event of an application."""
+    return 1 <= len(name) <= 255 and name[0] != "@" and not _CONTROL.search(name)
+
+
+def check_name(name: object, argument: str) -> str:
+    """Return `name` if an application may use it; raise TypeError or ValueError naming `argument`."""
+    if not isinstance(name, str):
+        raise TypeError(f"{argument} must be a string, not {type(name).__name__}")
+    if not is_name(name):
+        raise ValueError(
+            f"{argument} must have 1 to 255 characters, no control characters and not begin with '@', "
+            f"not {name[:40]!r}"
+        )
+    return name

@@ -1,0 +1,317 @@
+"""What a client has sent and the server has not settled (PROTOCOL 3).
+
+A message is *written* once it has been handed to any link. A message never written may be withdrawn (it expired, the
+outbox was full, the client closed) and leaves a hole in the numbers; a written one waits for its outcome.
+
+Invariants:
+- numbers rise and are never used twice (test_numbers_rise_and_are_never_reused);
+- nothing written expires (test_nothing_written_expires);
+- an ack never settles a call, nor a send that failed (test_ack_settles_sends_only);
+- the window bounds what is in flight, in messages and bytes, but never blocks a lone message
+  (test_window_bounds_flight);
+- a durable message is written only after it was persisted (test_written_only_after_persisted).
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum
+from heapq import heappop, heappush
+
+from .errors import OutboxFull
+from .policy import Full, OutboxLimits
+
+SPAN = 256
+FIRST_WINDOW = 8
+FIRST_WINDOW_BYTES = 16 << 10
+
+
+class Kind(Enum):
+    """What the sender wants to hear."""
+
+    SEND = "send"
+    CALL = "call"
+    PUB = "pub"
+
+
+class Outcome(Enum):
+    """How a message ended (PROTOCOL 3.3; the promise)."""
+
+    HANDLED = "handled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class Message:
+    """One numbered message. `data` is JSON text; `target` is the channel of a publication."""
+
+    __slots__ = ("data", "event", "expires_at", "idempotent", "kind", "n", "size", "target", "written")
+
+    def __init__(
+        self,
+        n: int,
+        kind: Kind,
+        event: str,
+        data: bytes,
+        *,
+        target: str = "",
+        expires_at: float | None = None,
+        idempotent: bool = False,
+        written: bool = False,
+    ) -> None:
+        self.n = n
+        self.kind = kind
+        self.event = event
+        self.data = data
+        self.target = target
+        self.expires_at = expires_at
+        self.idempotent = idempotent
+        self.written = written
+        self.size = len(data) + len(event) + len(target) + 24
+
+
+class Outbox:
+    """Messages in the order of their numbers, and the window through which they go."""
+
+    def __init__(self, limits: OutboxLimits, *, durable: bool = False, first: int = 1) -> None:
+        self.limits = limits
+        self.durable = durable
+        self.bytes = 0
+        self._next = first
+        self._messages: dict[int, Message] = {}
+        self._order: deque[int] = deque()
+        self._acking: deque[int] = deque()
+        self._to_write: deque[int] = deque()
+        self._expiries: list[tuple[float, int]] = []
+        self._persisted = first - 1
+        self._told = 1
+        self._open_window(0, SPAN, 1 << 20)
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __contains__(self, n: int) -> bool:
+        return n in self._messages
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self._messages.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Messages written on this link, or known to be at the server, and not settled."""
+        return self._flight
+
+    @property
+    def floor(self) -> int:
+        """The lowest number not settled."""
+        order = self._order
+        while order and order[0] not in self._messages:
+            order.popleft()
+        return order[0] if order else self._next
+
+    @property
+    def next_number(self) -> int:
+        """The number the next message gets."""
+        return self._next
+
+    # adding
+
+    def room(self, size: int) -> bool:
+        """Whether one more message of `size` bytes fits."""
+        return len(self._messages) < self.limits.messages and self.bytes + size <= self.limits.bytes
+
+    def make_room(self, size: int) -> list[Message]:
+        """Withdraw what the policy allows until `size` bytes fit; raise OutboxFull when they cannot.
+
+        Returns the messages dropped; the caller tells their senders.
+        """
+        dropped: list[Message] = []
+        if self.limits.full is Full.DROP_OLDEST and size <= self.limits.bytes:
+            for message in list(self._messages.values()):
+                if self.room(size):
+                    break
+                if not message.written:
+                    self._remove(message)
+                    dropped.append(message)
+        if not self.room(size):
+            raise OutboxFull(len(self._messages), self.bytes)
+        return dropped
+
+    def add(self, message: Message) -> None:
+        """Take over a message that `take_number` numbered, or one restored from disk, in rising order."""
+        self._messages[message.n] = message
+        self._order.append(message.n)
+        if message.kind is not Kind.CALL:
+            self._acking.append(message.n)
+        self._to_write.append(message.n)
+        self.bytes += message.size
+        if message.expires_at is not None and not message.written:
+            heappush(self._expiries, (message.expires_at, message.n))
+
+    def take_number(self) -> int:
+        """Use up the next number."""
+        n = self._next
+        self._next += 1
+        return n
+
+    def restore(self, messages: list[Message], next_number: int) -> None:
+        """Begin with what a durable outbox held. Whether it had been written is not known, so it had."""
+        for message in messages:
+            message.written = True
+            self.add(message)
+        self._next = max(next_number, *(m.n + 1 for m in messages)) if messages else next_number
+        self._persisted = self._next - 1
+
+    def persisted(self, n: int) -> None:
+        """Everything up to n is on disk."""
+        self._persisted = max(self._persisted, n)
+
+    # writing
+
+    def welcome(self, received: int, window: int, window_bytes: int) -> None:
+        """A new link is up and the server has accepted everything up to `received`: rewind to what it lacks."""
+        self._open_window(received, window, window_bytes)
+        self._to_write = deque(n for n in self._order if n > received and n in self._messages)
+        self._flight = 0
+        self._flight_bytes = 0
+        for message in self._messages.values():
+            if message.n > received:
+                break
+            self._flight += 1
+            self._flight_bytes += message.size
+        self._in_flight = received
+
+    def forget_session(self) -> list[Message]:
+        """The server has lost this session: withdraw what was written and may not be repeated."""
+        lost = [m for m in self._messages.values() if m.written and not m.idempotent]
+        for message in lost:
+            self._remove(message)
+        return lost
+
+    def next_to_write(self) -> Message | None:
+        """Take the next message the window lets through, None when it must wait."""
+        queue = self._to_write
+        while queue:
+            message = self._messages.get(queue[0])
+            if message is None:
+                queue.popleft()
+                continue
+            if not self._window_lets(message) or (self.durable and message.n > self._persisted):
+                return None
+            queue.popleft()
+            message.written = True
+            self._in_flight = message.n
+            self._flight += 1
+            self._flight_bytes += message.size
+            return message
+        return None
+
+    def floor_to_tell(self, *, idle: bool = False) -> int | None:
+        """The floor, when the server ought to hear of it: half a span passed, it holds us back, or all is quiet."""
+        floor = self.floor
+        passed = floor - self._told
+        blocked = passed > 0 and bool(self._to_write) and self._to_write[0] >= self._told + SPAN
+        if not (blocked or passed >= (1 if idle else SPAN // 2)):
+            return None
+        self._told = floor
+        return floor
+
+    def told_floor(self, floor: int) -> None:
+        """The hello carried this floor."""
+        self._told = floor
+
+    # settling
+
+    def get(self, n: int) -> Message | None:
+        """The unsettled message n."""
+        return self._messages.get(n)
+
+    def ack(self, n: int) -> list[Message]:
+        """Settle the written sends and publications up to n; calls wait for their own answer."""
+        settled: list[Message] = []
+        acking = self._acking
+        while acking and acking[0] <= n:
+            message = self._messages.get(acking[0])
+            if message is not None:
+                if not message.written:
+                    break
+                self._settle(message)
+                settled.append(message)
+            acking.popleft()
+        return settled
+
+    def settle(self, n: int) -> Message | None:
+        """Settle one message; None when it is settled already (a reply said again)."""
+        message = self._messages.get(n)
+        if message is None or not message.written:
+            return None
+        self._settle(message)
+        return message
+
+    def next_expiry(self) -> float | None:
+        """When the next message never written runs out."""
+        heap = self._expiries
+        while heap:
+            message = self._messages.get(heap[0][1])
+            if message is not None and not message.written:
+                return heap[0][0]
+            heappop(heap)
+        return None
+
+    def expire(self, now: float) -> list[Message]:
+        """Withdraw the messages that ran out before they were ever written."""
+        expired: list[Message] = []
+        while (at := self.next_expiry()) is not None and at <= now:
+            message = self._messages[heappop(self._expiries)[1]]
+            self._remove(message)
+            expired.append(message)
+        return expired
+
+    def withdraw(self, n: int) -> Message | None:
+        """Take back a message never written; None when it is too late for that."""
+        message = self._messages.get(n)
+        if message is None or message.written:
+            return None
+        self._remove(message)
+        return message
+
+    def clear(self) -> list[Message]:
+        """Give up everything; the caller tells the senders."""
+        rest = list(self._messages.values())
+        self._messages.clear()
+        self.bytes = 0
+        return rest
+
+    # the window
+
+    def _open_window(self, received: int, most: int, most_bytes: int) -> None:
+        self._window = min(FIRST_WINDOW, most)
+        self._window_bytes = min(FIRST_WINDOW_BYTES, most_bytes)
+        self._most = most
+        self._most_bytes = most_bytes
+        self._since_doubling = 0
+        self._flight = 0
+        self._flight_bytes = 0
+        self._in_flight = received
+
+    def _window_lets(self, message: Message) -> bool:
+        if message.n >= self._told + SPAN:
+            return False
+        if not self._flight:
+            return True
+        return self._flight < self._window and self._flight_bytes + message.size <= self._window_bytes
+
+    def _settle(self, message: Message) -> None:
+        if message.n <= self._in_flight:
+            self._flight -= 1
+            self._flight_bytes -= message.size
+            self._since_doubling += 1
+            if self._since_doubling >= self._window:
+                self._since_doubling = 0
+                self._window = min(self._window * 2, self._most)
+                self._window_bytes = min(self._window_bytes * 2, self._most_bytes)
+        self._remove(message)
+
+    def _remove(self, message: Message) -> None:
+        del self._messages[message.n]
+        self.bytes -= message.size

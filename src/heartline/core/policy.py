@@ -1,0 +1,108 @@
+"""Choices a user makes, as frozen values checked when they are made.
+
+Invariant: a value that makes no sense raises ValueError naming the field, before anything is dialled or served
+(test_policies_refuse_nonsense).
+"""
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+def _positive(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None and not (value > 0 and not math.isnan(value)):
+            raise ValueError(f"{type(owner).__name__}.{name} must be above 0, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """How a side notices that the other is gone: at most `interval + timeout` seconds after it went (PROTOCOL 5)."""
+
+    interval: float = 25.0
+    timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "interval", "timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """Full-jitter back-off in seconds (PROTOCOL 7). `stable`: how long a link must live to count as good."""
+
+    base: float = 0.25
+    cap: float = 30.0
+    stable: float = 30.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "base", "cap", "stable")
+        if self.cap < self.base:
+            raise ValueError(f"BackOff.cap ({self.cap}) must not be below base ({self.base})")
+
+
+class Full(Enum):
+    """What happens to a send when the outbox is at its limit."""
+
+    REFUSE = "refuse"
+    """raise OutboxFull"""
+    DROP_OLDEST = "drop_oldest"
+    """the oldest message never written ends as expired, its sender is told; refuse when there is none"""
+    WAIT = "wait"
+    """the sender waits for room"""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLimits:
+    """How much may wait to be settled, and what happens beyond."""
+
+    messages: int = 10_000
+    bytes: int = 16 << 20
+    full: Full = Full.REFUSE
+
+    def __post_init__(self) -> None:
+        _positive(self, "messages", "bytes")
+        if not isinstance(self.full, Full):
+            object.__setattr__(self, "full", Full(self.full))
+
+
+@dataclass(frozen=True, slots=True)
+class ClientPolicy:
+    """Everything a client decides. Times in seconds; `max_attempts` None: never give up."""
+
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    back_off: BackOff = field(default_factory=BackOff)
+    outbox: OutboxLimits = field(default_factory=OutboxLimits)
+    connect_timeout: float = 10.0
+    hello_timeout: float = 10.0
+    max_attempts: int | None = None
+
+    def __post_init__(self) -> None:
+        _positive(self, "connect_timeout", "hello_timeout", "max_attempts")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What one client may cost. Sizes in bytes, times in seconds, rates per second."""
+
+    message: int = 1 << 20
+    hello_timeout: float = 10.0
+    window: int = 256
+    window_bytes: int = 1 << 20
+    credit: int = 512
+    credit_bytes: int = 256 << 10
+    link_credit_bytes: int = 2 << 20
+    subscriptions: int = 1000
+    results_bytes: int = 1 << 20
+    sessions_per_user: int = 100
+    rate: float | None = 10_000.0
+    frames: float = 20_000.0
+    session_ttl: float = 600.0
+    detached_sessions: int = 100_000
+    inbox: int = 1000
+    inbox_bytes: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        _positive(self, *self.__slots__)
+        if self.window > 256:
+            raise ValueError(f"ServerLimits.window must not be above 256, not {self.window} (PROTOCOL 3.4)")
