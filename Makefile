@@ -44,7 +44,7 @@ lint: types ## style, types and the import rule
 types: setup ## mypy, pyright, and how much of the public interface is typed
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/pyright --verifytypes heartline --ignoreexternal
+	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes heartline --ignoreexternal
 
 format: setup ## repair style and order of imports
 	$(BIN)/ruff check --fix-only .

@@ -1,0 +1,59 @@
+"""What holds for every test: nothing asynchronous is left behind.
+
+- A test whose event loop (`asyncio.run`, `uvloop.run`, `asyncio.Runner`) ends with tasks that nobody
+  cancelled or awaited fails, naming them; `@pytest.mark.leaves_tasks` where that is the subject.
+- So does one that makes asyncio log an error ("exception was never retrieved" and its like);
+  `@pytest.mark.logs_asyncio_errors`.
+
+A test that hangs is ended with every thread's traceback (`faulthandler_timeout` in pyproject.toml).
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+
+class _Records(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def no_task_is_left_behind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails a test that leaves tasks running."""
+    left: list[str] = []
+    close = asyncio.Runner.close
+
+    def closing(runner: asyncio.Runner) -> None:
+        try:
+            pending = asyncio.all_tasks(runner.get_loop())
+        except RuntimeError:  # closed before
+            pending = set()
+        # One that was told to stop and only waits for its turn is no leak.
+        left.extend(repr(task) for task in pending if not task.cancelling())
+        close(runner)
+
+    monkeypatch.setattr(asyncio.Runner, "close", closing)
+    yield
+    if left and request.node.get_closest_marker("leaves_tasks") is None:
+        pytest.fail("tasks were left running:\n" + "\n".join(left))
+
+
+@pytest.fixture(autouse=True)
+def asyncio_logs_no_error(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that makes asyncio complain."""
+    records = _Records()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(records)
+    yield
+    logger.removeHandler(records)
+    if records.lines and request.node.get_closest_marker("logs_asyncio_errors") is None:
+        pytest.fail("asyncio logged:\n" + "\n".join(records.lines))
