@@ -11,8 +11,8 @@ Invariants:
 
 from enum import Enum
 
-from .frames import Cursor, GapBody, Msg
 from .effects import Entry, Lost
+from .frames import Cursor, GapBody, Msg
 
 
 class Follow(Enum):

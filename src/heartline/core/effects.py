@@ -4,9 +4,8 @@ Invariant: the order of effects is the order of causes, so that what is persiste
 what is settled is settled before it is forgotten (test_effects_keep_the_order_of_causes).
 """
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from .frames import Raw
 from .outbox import Message, Outcome
 
 

@@ -1,0 +1,158 @@
+"""What the core needs from outside: codecs, brokers, records. Adapters implement these; nothing here does anything.
+
+Invariant: the core names no adapter (import-linter, test_core_imports_nothing_above).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from .frames import DownFrame, UpFrame
+
+_T = TypeVar("_T")
+MaybeAwaitable: TypeAlias = _T | Awaitable[_T]
+"""A broker that has the answer at hand returns it; one that must wait returns an awaitable of it."""
+
+Trace = Callable[[float, str, dict[str, object]], None]
+"""Receives (now, what, details) for everything that matters; never secrets, never payload."""
+
+
+class ClientCodec(Protocol):
+    """How a client spells frames."""
+
+    def encode(self, frame: Struct, /) -> bytes:
+        """One frame as the payload of one message."""
+
+    def decode(self, data: bytes, /) -> DownFrame:
+        """One message as a frame. Raises BadFrame."""
+
+
+class ServerCodec(Protocol):
+    """How a server spells frames."""
+
+    def encode(self, frame: Struct, /) -> bytes:
+        """One frame as the payload of one message."""
+
+    def decode(self, data: bytes, /) -> UpFrame:
+        """One message as a frame. Raises BadFrame."""
+
+    def encode_msg(self, channel: str, offset: int, event: str, data: bytes, prev: int, /) -> bytes:
+        """One entry of a channel as the payload of one message."""
+
+    def encode_reply(self, n: int, data: bytes, /) -> bytes:
+        """One reply around JSON text."""
+
+
+class LogEntry(Struct, frozen=True, gc=False):
+    """One entry of a channel's log. `data` is JSON text; `prev` the offset before it."""
+
+    offset: int
+    prev: int
+    event: str
+    data: bytes
+    at: float = 0.0
+
+
+class Slice(Struct, frozen=True):
+    """A piece of a channel's log.
+
+    `entries` begin behind the offset asked for; `trimmed` is the highest offset no longer kept (0: none), `head` the
+    last offset given out.
+    """
+
+    epoch: str
+    entries: Sequence[LogEntry]
+    trimmed: int
+    head: int
+
+
+class History(Struct, frozen=True):
+    """How much of a channel is kept: entries, seconds (None: any age), bytes. 0 entries: a head and gaps only."""
+
+    entries: int = 1000
+    age: float | None = None
+    bytes: int = 16 << 20
+
+
+class Started(Struct, frozen=True):
+    """A message that was started and has not ended, as a record keeps it."""
+
+    n: int
+    event: str
+    kind: str
+    repeat: bool
+
+
+class SessionRecord(Struct, frozen=True):
+    """What must outlive the process for a session to be resumed (design: the session record).
+
+    Writing one is a compare-and-set on `generation`. `results` are the encoded replies and failures above the floor.
+    """
+
+    session: str
+    key: str
+    identity: str
+    instance: str
+    generation: int
+    owner: str
+    floor: int
+    received: int
+    done: int
+    results: dict[int, bytes]
+    started: list[Started]
+    inbox_epoch: str = ""
+    seen_at: float = 0.0
+
+
+OnEntry = Callable[[str, LogEntry], None]
+OnRelease = Callable[[str], MaybeAwaitable[bool]]
+
+
+class Broker(Protocol):
+    """Where channels and session records live. `heartline.testing.contracts` checks one.
+
+    Order: `append` calls for one channel take effect in the order they were made. An entry is announced to followers
+    after it can be read. Errors are `BrokerError`; nothing else escapes.
+    """
+
+    durable: bool
+    """Whether records and entries outlive the process; acknowledgements then wait for `swap` and `append`."""
+
+    def start(self, node: str, on_entry: OnEntry, on_release: OnRelease) -> MaybeAwaitable[None]:
+        """Begin; `node` is this process's name for ownership. `on_entry` gets entries of followed channels in order."""
+
+    def stop(self) -> MaybeAwaitable[None]:
+        """End; everything accepted is safe when this returns."""
+
+    def append(
+        self, channel: str, event: str, data: bytes, history: History, *, key: str | None = None
+    ) -> MaybeAwaitable[tuple[str, LogEntry]]:
+        """Add an entry; (epoch, entry). The same `key` again within a while returns the entry there is."""
+
+    def follow(self, channel: str) -> MaybeAwaitable[None]:
+        """Announce entries of `channel` from now on."""
+
+    def unfollow(self, channel: str) -> MaybeAwaitable[None]:
+        """Announce them no longer."""
+
+    def head(self, channel: str) -> MaybeAwaitable[tuple[str, int]]:
+        """(epoch, offset of the last entry); a channel never used has an epoch and the offset 0."""
+
+    def read(self, channel: str, after: int, limit: int, max_bytes: int) -> MaybeAwaitable[Slice]:
+        """Entries behind `after`, at most `limit` and about `max_bytes`, at least one if there is one."""
+
+    def drop(self, channel: str) -> MaybeAwaitable[None]:
+        """Forget a channel; its next use has a new epoch."""
+
+    def load(self, session: str) -> MaybeAwaitable[SessionRecord | None]:
+        """The record of a session."""
+
+    def swap(self, record: SessionRecord, expected: int | None) -> MaybeAwaitable[bool]:
+        """Write a record if the stored generation is `expected` (None: none is stored); whether it was written."""
+
+    def forget(self, session: str) -> MaybeAwaitable[None]:
+        """Delete a record."""
+
+    def release(self, session: str, owner: str) -> MaybeAwaitable[bool]:
+        """Ask `owner` to let go of a session: True when it did or is known to be gone, False when it is silent."""

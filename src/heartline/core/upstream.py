@@ -1,0 +1,143 @@
+"""The client's way up: numbered messages through the outbox's window to their outcomes (PROTOCOL 3).
+
+Invariants:
+- one definite outcome for each message (test_one_definite_outcome);
+- a session that was lost turns what was written into `unknown`, unless repeating is harmless, and carries the rest
+  over (test_lost_session_names_what_is_unknown).
+"""
+
+from collections.abc import Callable
+
+from msgspec import Raw, Struct
+
+from .back_off import Retry
+from .effects import Effect, Forget, Persist, Room, Settle
+from .frames import Ack, Call, Fail, Pub, Reply, Send, Settled, WelcomeBody
+from .outbox import SPAN, Kind, Message, Outbox, Outcome
+
+NUMBER_BLOCK = 1024
+NO_BODY = b"null"
+_FRAMES: dict[Kind, type[Call] | type[Send]] = {Kind.CALL: Call, Kind.SEND: Send}
+
+
+class Upstream:
+    """Sends for one client machine. `write` takes a frame for the present link."""
+
+    def __init__(
+        self, outbox: Outbox, retry: Retry, effects: list[Effect], write: Callable[[Struct], None]
+    ) -> None:
+        self.outbox = outbox
+        self.largest = 1 << 20
+        self._retry = retry
+        self._effects = effects
+        self._write = write
+        self._reserved = outbox.next_number
+        self._wanting_room = False
+
+    def send(self, message_of: Callable[[int], Message], size: int) -> int:
+        """Queue the message that `message_of(number)` makes. Raises OutboxFull; then `Room` will be announced."""
+        try:
+            dropped = self.outbox.make_room(size)
+        except Exception:
+            self._wanting_room = True
+            raise
+        for old in dropped:
+            self._end(old, Outcome.EXPIRED, NO_BODY, "dropped from a full outbox")
+        message = message_of(self.outbox.take_number())
+        self.outbox.add(message)
+        if self.outbox.durable:
+            if message.n >= self._reserved:
+                self._reserved = message.n + NUMBER_BLOCK
+            self._effects.append(Persist(message, self._reserved))
+        return message.n
+
+    def pump(self) -> None:
+        """Write what the window lets through."""
+        outbox = self.outbox
+        while True:
+            floor = outbox.floor_to_tell()
+            if floor is not None:
+                self._write(Settled(floor))
+            message = outbox.next_to_write()
+            if message is None:
+                return
+            if message.size > self.largest + SPAN:
+                self._refuse_too_big(message)
+                continue
+            data = Raw(message.data)
+            if message.kind is Kind.PUB:
+                self._write(Pub(message.n, message.target, message.event, data))
+            else:
+                self._write(_FRAMES[message.kind](message.n, message.event, data))
+
+    def tell_floor(self) -> None:
+        """All is quiet: let the server forget the answers we have."""
+        floor = self.outbox.floor_to_tell(idle=True)
+        if floor is not None:
+            self._write(Settled(floor))
+
+    def welcomed(self, welcome: WelcomeBody, *, had_session: bool) -> None:
+        """A link is up: settle what the server forgot, rewind to what it lacks."""
+        if had_session and not welcome.resumed:
+            for message in self.outbox.forget_session():
+                self._end(message, Outcome.UNKNOWN, NO_BODY, "the server lost this session")
+        limits = welcome.limits
+        self.largest = limits.message
+        self.outbox.welcome(welcome.received, min(limits.window, SPAN), limits.window_bytes)
+
+    def ack(self, frame: Ack) -> bool:
+        """Settle sends and publications; whether that was progress."""
+        settled = self.outbox.ack(frame.n)
+        for message in settled:
+            self._end(message, Outcome.HANDLED, NO_BODY, "")
+        return self._progressed(bool(settled))
+
+    def reply(self, frame: Reply) -> bool:
+        """Settle a call; whether that was progress."""
+        return self._settle(frame.n, Outcome.HANDLED, bytes(frame.data), "")
+
+    def fail(self, frame: Fail) -> bool:
+        """Settle any message as rejected; whether that was progress."""
+        return self._settle(frame.n, Outcome.REJECTED, bytes(frame.body), "the server said fail")
+
+    def expire(self, now: float) -> None:
+        """Settle what ran out unsent."""
+        for message in self.outbox.expire(now):
+            self._end(message, Outcome.EXPIRED, NO_BODY, "ran out before it could be sent")
+
+    def withdraw(self, n: int) -> bool:
+        """Take back a message never written; whether it could be."""
+        message = self.outbox.withdraw(n)
+        if message is not None:
+            self._end(message, Outcome.EXPIRED, NO_BODY, "withdrawn")
+        return message is not None
+
+    def give_up(self, reason: str) -> None:
+        """Settle everything: nothing will be sent any more."""
+        for message in self.outbox.clear():
+            outcome = Outcome.UNKNOWN if message.written else Outcome.EXPIRED
+            self._end(message, outcome, NO_BODY, reason)
+
+    def _settle(self, n: int, outcome: Outcome, body: bytes, reason: str) -> bool:
+        message = self.outbox.settle(n)
+        if message is not None:
+            self._end(message, outcome, body, reason)
+        return self._progressed(message is not None)
+
+    def _refuse_too_big(self, message: Message) -> None:
+        self.outbox.settle(message.n)
+        body = b'{"code":"too_big","message":"above the server\'s limit of %d bytes"}' % self.largest
+        self._end(message, Outcome.REJECTED, body, "never sent")
+
+    def _progressed(self, progress: bool) -> bool:
+        if progress:
+            self._retry.progressed()
+        return progress
+
+    def _end(self, message: Message, outcome: Outcome, body: bytes, reason: str) -> None:
+        self._effects.append(Settle(message, outcome, body, reason))
+        if self.outbox.durable:
+            self._effects.append(Forget(message.n))
+        if self._wanting_room:
+            self._wanting_room = False
+            self._effects.append(Room())
