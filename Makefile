@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test pytest smoke lint types format lock bench bench-full clean
+.PHONY: help setup demo test pytest smoke lint style types format lock bench bench-full clean
 
 BIN := .venv/bin
 STAMP := .venv/.stamp
@@ -18,7 +18,7 @@ help: ## list what can be made
 
 setup: $(STAMP) ## create .venv with the locked tools and heartline itself, editable
 
-$(STAMP): pyproject.toml requirements/dev.txt
+$(STAMP): pyproject.toml hatch_build.py requirements/dev.txt
 	@test -n "$(PYTHON)" || { echo "heartline needs Python 3.11 or newer on the PATH" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv; $(PYTHON) -m venv .venv; }
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
@@ -36,7 +36,9 @@ pytest: setup ## only the tests, documentation examples included
 smoke: setup ## build the wheel and use it in a clean environment
 	$(BIN)/python scripts/wheel_smoke.py
 
-lint: types ## style, types and the import rule
+lint: style types ## style, types and the import rule
+
+style: setup ## ruff and import-linter alone: a second or two
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
