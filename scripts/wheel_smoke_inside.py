@@ -27,9 +27,7 @@ def check_command() -> None:
     """`heartline --version` and `python -m heartline --version` tell the version that is installed."""
     script = Path(sys.executable).with_name("heartline")
     for command in ([str(script)], [sys.executable, "-m", "heartline"]):
-        output = subprocess.run(
-            [*command, "--version"], capture_output=True, text=True, timeout=20, check=True
-        )
+        output = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=20, check=True)
         assert metadata.version("heartline") in output.stdout, f"{command} said {output.stdout!r}"
 
 

@@ -34,8 +34,7 @@ IMPURE = {
     "uvloop",
 }
 SHELLS = {
-    f"heartline.{room}"
-    for room in ("brokers", "cli", "client", "faults", "observe", "server", "testing", "transports")
+    f"heartline.{room}" for room in ("brokers", "cli", "client", "faults", "observe", "server", "testing", "transports")
 }
 
 
@@ -55,9 +54,7 @@ def loaded_by(statement: str) -> set[str]:
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, env=environment
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, env=environment)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout))
 
@@ -117,9 +114,7 @@ def copy_of_the_tree(folder: Path) -> Path:
 def test_every_layer_exists() -> None:
     contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
     rooms = {name.strip(" ()") for layer in contract["layers"] for name in layer.split("|")}
-    assert {
-        r for r in rooms if not list(PACKAGE.glob(f"{r}.py")) + list(PACKAGE.glob(f"{r}/__init__.py"))
-    } == set()
+    assert {r for r in rooms if not list(PACKAGE.glob(f"{r}.py")) + list(PACKAGE.glob(f"{r}/__init__.py"))} == set()
 
 
 def test_the_import_contract_is_kept() -> None:
