@@ -1,0 +1,266 @@
+"""What a WebSocket transport is to the rest of heartline: plain types, no sockets.
+
+The shells in `client/` and `server/` implement `LinkHandler` and are given a `Socket`; `picows` is named nowhere
+outside this package.
+
+Invariants the implementations keep:
+- `on_open` comes first and once, `on_close` last and once; a handler that was never opened is never closed.
+- After `close()`, `abort()` or a fault nothing is handed to `on_message` or `on_binary` any more.
+- A handler that raises closes its own link with 1011 and harms no other.
+- What is sent in order is written in order, joined or not.
+- Nothing in a `Request` shows headers or the query when it is printed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Protocol
+
+from .frames import frame_text
+
+__all__ = [
+    "Accept",
+    "DialError",
+    "Headers",
+    "LinkHandler",
+    "Listener",
+    "Request",
+    "Respond",
+    "Router",
+    "Socket",
+    "SocketLimits",
+    "frame_text",
+]
+
+_FORBIDDEN_IN_HEADER = frozenset("\r\n\0")
+
+
+class Headers(Mapping[str, str]):
+    """HTTP headers: names in lower case, look-ups in any case. Repeated lines are joined as RFC 9110 §5.3 says."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, lines: Mapping[str, str] | list[tuple[str, str]] = ()) -> None:  # type: ignore[assignment]
+        self._values: dict[str, str] = {}
+        for name, value in lines.items() if isinstance(lines, Mapping) else lines:
+            name = name.lower()
+            joint = "; " if name == "cookie" else ", "
+            known = self._values.get(name)
+            self._values[name] = value if known is None else f"{known}{joint}{value}"
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def tokens(self, name: str) -> tuple[str, ...]:
+        """The comma-separated elements of a header, without blanks and without empty ones."""
+        return tuple(part for raw in self.get(name, "").split(",") if (part := raw.strip()))
+
+    def __repr__(self) -> str:  # values may be credentials
+        return f"Headers({', '.join(self._values)})"
+
+
+@dataclass(frozen=True)
+class Request:
+    """An HTTP request that reached the port, as the `Router` sees it.
+
+    `path` and `query` are as sent (not percent-decoded), `query` without its question mark. `peer` is
+    "host:port". `subprotocols` are those offered, in the client's order of preference.
+    """
+
+    path: str
+    query: str = field(default="", repr=False)
+    headers: Headers = field(default_factory=Headers, repr=False)
+    peer: str = ""
+    is_upgrade: bool = False
+    subprotocols: tuple[str, ...] = ()
+
+
+class Socket(Protocol):
+    """One open WebSocket. All methods are called in the event loop's thread and none of them waits.
+
+    Sending on a socket that is closing or lost does nothing: `on_close` has come or will come.
+    """
+
+    def send(self, payload: bytes) -> None:
+        """Send one text message; `payload` is UTF-8.
+
+        The first message of a loop turn is written at once, the others of that turn leave together at its end.
+        Beyond `SocketLimits.write_limit` unsent bytes the link is closed with 4004.
+        """
+
+    def send_framed(self, wire: bytes) -> None:
+        """Send bytes that are whole unmasked frames already (see `frame_text`). Servers only: TypeError on a client."""
+
+    def send_binary(self, payload: bytes) -> None:
+        """Send one binary message, in order with the others."""
+
+    def ping(self, payload: bytes = b"") -> None:
+        """Send a WebSocket ping of at most 125 bytes (ValueError above); the pong shows as `on_activity`."""
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Say goodbye: flush, close frame, then TCP after the peer's answer or 2 seconds. A repeat does nothing.
+
+        `code` is one that RFC 6455 §7.4 lets an endpoint send (ValueError otherwise: 1005, 1006 and 1015 are never
+        sent); `reason` is cut to 123 bytes on a character boundary. What the peer still sends is not delivered.
+        """
+
+    def abort(self) -> None:
+        """Drop the connection at once, without a word and without flushing. `on_close` still comes."""
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the kernel; messages of what was read already may still arrive."""
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes sent here and not yet taken by the kernel."""
+
+    @property
+    def congested(self) -> bool:
+        """True from `write_high` bytes in the write buffer until it falls to `write_low`; then `on_writable` comes."""
+
+    @property
+    def peer(self) -> str:
+        """The other end, "host:port"."""
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What was negotiated."""
+
+    @property
+    def request(self) -> Request | None:
+        """The upgrade request on a server; None on a client."""
+
+
+class LinkHandler(Protocol):
+    """Receives what happens on one socket, in the event loop. Methods return soon and should not raise."""
+
+    def on_open(self, socket: Socket) -> None:
+        """The handshake is done; sending is allowed. On a client this comes before `dial` returns."""
+
+    def on_message(self, data: bytes) -> None:
+        """One whole text message, valid UTF-8, a copy of its own."""
+
+    def on_binary(self, data: bytes) -> None:
+        """One whole binary message."""
+
+    def on_activity(self) -> None:
+        """A ping or pong came: a sign of life. Pings have been answered already."""
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The link is gone.
+
+        `code` is the peer's close code (1005 when it gave none); without a close frame from the peer it is the code
+        this side closed with; 1006 when there was neither.
+        """
+
+    def on_writable(self) -> None:
+        """The write buffer fell to `write_low` after the socket was congested."""
+
+
+@dataclass(frozen=True)
+class Accept:
+    """A router's yes to an upgrade. `subprotocol` must be one the request offers."""
+
+    handler: LinkHandler
+    subprotocol: str | None = None
+
+
+@dataclass(frozen=True)
+class Respond:
+    """A router's plain HTTP answer; the connection is closed after it.
+
+    `status` is any status of RFC 9110 but the 1xx ones. Content-Length and Connection are set by the transport.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.status <= 599 or self.status not in HTTPStatus._value2member_map_:
+            raise ValueError(f"status: expected a known HTTP status from 200 to 599, got {self.status}")
+        check_headers({**self.headers, "content-type": self.content_type})
+
+
+Router = Callable[[Request], Accept | Respond]
+
+
+@dataclass(frozen=True)
+class SocketLimits:
+    """Limits of one socket (bytes and seconds) and of one listener (`max_links`, None: as many as the system allows).
+
+    `max_message`: a longer message is refused with 1009, over all its fragments.
+    `write_high`, `write_low`: a socket is congested above the first until it falls to the second.
+    `write_limit`: unsent bytes at which a peer counts as stalled and is closed with 4004.
+    """
+
+    max_message: int = 1 << 20
+    handshake_timeout: float = 10.0
+    write_high: int = 1 << 20
+    write_low: int = 1 << 18
+    write_limit: int = 8 << 20
+    max_links: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_message < 1:
+            raise ValueError(f"max_message: expected at least 1 byte, got {self.max_message}")
+        if self.handshake_timeout <= 0:
+            raise ValueError(f"handshake_timeout: expected seconds above 0, got {self.handshake_timeout}")
+        if not 0 <= self.write_low <= self.write_high <= self.write_limit:
+            raise ValueError("write_low, write_high, write_limit: expected 0 <= write_low <= write_high <= write_limit")
+        if self.max_links is not None and self.max_links < 0:
+            raise ValueError(f"max_links: expected None or at least 0, got {self.max_links}")
+
+
+class DialError(Exception):
+    """A dial that did not become a link.
+
+    `reason` is safe to show (no URL, header or credential in it); `status` is the HTTP status where one was given;
+    `retryable` is False when dialling again in the same way cannot help.
+    """
+
+    def __init__(self, reason: str, status: int | None = None, retryable: bool = True) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.retryable = retryable
+
+
+class Listener(Protocol):
+    """A listening port."""
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens, (host, port); empty after `close`."""
+
+    @property
+    def links(self) -> int:
+        """How many links are open."""
+
+    def close(self) -> None:
+        """Stop accepting and drop connections that have not finished their handshake; open links stay."""
+
+    async def wait_closed(self) -> None:
+        """Wait until the port is closed and the last connection it accepted is gone."""
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise ValueError for a header that could break out of its line."""
+    for name, value in headers.items():
+        if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+            raise ValueError(f"headers: {name!r} is not a header name")
+        if not _FORBIDDEN_IN_HEADER.isdisjoint(value):
+            raise ValueError(f"headers: the value of {name!r} has a line break or a NUL in it")

@@ -1,0 +1,225 @@
+"""Dialling a WebSocket.
+
+Invariants:
+- A dial that fails, is cancelled or runs out of time leaves no socket, task or timer behind.
+- What goes wrong on the way is a `DialError`; what is wrong with the arguments is a ValueError before anything is sent.
+- No error text contains the URL, a header or a credential.
+- Redirects are not followed: the login would go to somebody else.
+- The server's choice of subprotocol is one that was offered, and it does choose when something is offered.
+- The environment's proxy settings are not used.
+"""
+
+import asyncio
+import re
+import socket
+import ssl as ssl_module
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import aiofastnet
+from picows import WSHandshakeError, WSInvalidURL, WSParsedURL, WSUpgradeRequest, WSUpgradeResponse
+from picows.proxy import ConnectedTransport, connect_through_optional_proxy
+from picows.url import parse_url
+from python_socks import ProxyError
+
+from .api import DialError, LinkHandler, Socket, SocketLimits, check_headers
+from .connect import open_tcp
+from .link import ClientLink, LinkState
+from .picows_protocol import HeartProtocol
+from .turn import Turn
+
+__all__ = ["dial"]
+
+READ_BUFFER = 16 * 1024
+
+_OURS = frozenset(
+    {
+        "connection",
+        "upgrade",
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "sec-websocket-protocol",
+        "sec-websocket-extensions",
+        "content-length",
+        "transfer-encoding",
+    }
+)
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")
+# A request may be repeated after these (RFC 9110 §15.5.9, RFC 8470, RFC 6585).
+_RETRYABLE_4XX = frozenset({408, 425, 429})
+
+
+async def dial(
+    url: str,
+    handler: LinkHandler,
+    *,
+    subprotocols: Sequence[str] = ("heartline.1",),
+    headers: Mapping[str, str] | None = None,
+    ssl: ssl_module.SSLContext | None = None,
+    proxy: str | None = None,
+    timeout: float = 10.0,  # noqa: ASYNC109  # covers what callers cannot see: a name's look-up, TLS, the proxy
+    limits: SocketLimits | None = None,
+) -> Socket:
+    """Open a WebSocket and return its socket; `handler.on_open` has been called then.
+
+    `url`: ws:// or wss://, without user and password. `ssl`: for wss, instead of the system's trust. `proxy`:
+    http://, https://, socks4:// or socks5://, with user and password where it wants them. `timeout`: seconds for
+    everything together, from looking up the name to the end of the handshake.
+    Raises DialError, ValueError for arguments that can never work, CancelledError.
+    """
+    target = _check_url("url", url, ("ws", "wss"))
+    through = None if proxy is None else _check_url("proxy", proxy, ("http", "https", "socks4", "socks5"))
+    if target.username is not None or target.password is not None:
+        raise ValueError("url: credentials are not taken from the URL, use headers= or a login payload")
+    if ssl is not None and not target.is_secure:
+        raise ValueError("ssl: expected None for a ws:// URL")
+    sent = dict(headers or {})
+    check_headers(sent)
+    if ours := _OURS.intersection(name.lower() for name in sent):
+        raise ValueError(f"headers: {', '.join(sorted(ours))} are set by the transport")
+    if subprotocols:
+        sent["Sec-WebSocket-Protocol"] = ", ".join(subprotocols)
+    attempt = _Dial(target, through, handler, tuple(subprotocols), sent, ssl, limits or SocketLimits())
+    try:
+        async with asyncio.timeout(timeout):
+            return await attempt.run()
+    except TimeoutError:
+        raise DialError(f"no connection within {timeout:g} s") from None
+
+
+class _Dial:
+    """One attempt, and what it holds until it has become a link."""
+
+    def __init__(
+        self,
+        target: WSParsedURL,
+        proxy: WSParsedURL | None,
+        handler: LinkHandler,
+        subprotocols: tuple[str, ...],
+        headers: dict[str, str],
+        ssl: ssl_module.SSLContext | None,
+        limits: SocketLimits,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.target = target
+        self.proxy = proxy
+        self.subprotocols = subprotocols
+        self.ssl = (ssl or ssl_module.create_default_context()) if target.is_secure else None
+        self.link = ClientLink(handler, Turn(self.loop), limits)
+        self.protocol = HeartProtocol(
+            self._answered,
+            max_message=limits.max_message,
+            read_buffer=READ_BUFFER,
+            host=target.netloc,
+            path=target.resource_name,
+            headers=headers,
+        )
+        self._holds: list[Any] = []  # what has to be closed when this fails, in the order it came
+
+    async def run(self) -> Socket:
+        try:
+            await self._connect()
+            await self.protocol.wait_until_handshake_complete()
+            if self.link.state is LinkState.OPENING:
+                raise DialError("the connection was closed before the handshake was done")
+        except BaseException as error:
+            self._drop()
+            if isinstance(error, DialError) or not isinstance(error, Exception):
+                raise
+            raise _explain(error) from error
+        return self.link
+
+    async def _connect(self) -> None:
+        create = partial(aiofastnet.create_connection, self.loop)
+        host = self.target.host
+        if self.proxy is None:
+            sock = await open_tcp(host, self.target.port)
+        else:
+            found = await connect_through_optional_proxy(
+                self.loop, self.target, self.proxy, None, self.ssl, None, {}, create
+            )
+            if isinstance(found, ConnectedTransport):
+                await self._take_over(found.transport)
+                return
+            assert found.sock is not None  # a SOCKS proxy's socket, connected
+            sock = found.sock
+        self._holds.append(sock)
+        name = host if self.ssl is not None else None
+        transport, _ = await create(self._protocol, sock=sock, ssl=self.ssl, server_hostname=name)
+        self._holds = [transport]
+
+    async def _take_over(self, transport: asyncio.Transport) -> None:
+        """Speak WebSocket over a connection that leads through a proxy."""
+        self._holds = [transport]
+        if self.ssl is not None:
+            transport = await aiofastnet.start_tls(
+                self.loop, transport, transport.get_protocol(), self.ssl, server_hostname=self.target.host
+            )
+            self._holds.append(transport)
+        transport.set_protocol(self.protocol)
+        self.protocol.connection_made(transport)
+
+    def _protocol(self) -> HeartProtocol:
+        return self.protocol
+
+    def _answered(self, request: WSUpgradeRequest, response: WSUpgradeResponse) -> ClientLink:
+        """picows' listener factory: the server said 101, and picows has checked its key."""
+        chosen = response.headers.get("Sec-WebSocket-Protocol")
+        if "Sec-WebSocket-Extensions" in response.headers:
+            raise DialError("the server uses a WebSocket extension that was not offered", 101, retryable=False)
+        if chosen is None and self.subprotocols:
+            raise DialError("the server chose none of the subprotocols offered", 101, retryable=False)
+        if chosen is not None and chosen not in self.subprotocols:
+            raise DialError("the server chose a subprotocol that was not offered", 101, retryable=False)
+        self.link.negotiated(chosen)
+        self.protocol.quiet.link = self.link
+        return self.link
+
+    def _drop(self) -> None:
+        for held in reversed(self._holds):
+            if isinstance(held, socket.socket):
+                held.close()
+            else:
+                held.abort()
+
+
+def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> WSParsedURL:
+    try:
+        parsed = parse_url(url, False)
+    except (WSInvalidURL, ValueError):
+        parsed = None
+    if parsed is None or parsed.scheme not in schemes:
+        raise ValueError(f"{name}: expected a URL that begins with {', '.join(f'{s}://' for s in schemes)}") from None
+    return parsed
+
+
+def _explain(error: Exception) -> DialError:
+    """Say in our own words what went wrong: other libraries' texts may quote URLs and headers."""
+    if isinstance(error, WSHandshakeError):
+        return _explain_answer(error)
+    if isinstance(error, ssl_module.SSLCertVerificationError):
+        return DialError(f"the server's certificate is not trusted: {error.verify_message}")
+    if isinstance(error, ssl_module.SSLError):
+        return DialError(f"TLS failed: {error.reason or type(error).__name__}")
+    if isinstance(error, socket.gaierror):
+        return DialError("the server's name could not be looked up")
+    if isinstance(error, ConnectionRefusedError):
+        return DialError("connection refused")
+    if isinstance(error, ProxyError):
+        return DialError(f"the proxy failed: {error}")
+    if isinstance(error, OSError):
+        return DialError(f"connection failed: {error.strerror or type(error).__name__}")
+    return DialError(f"the dial failed: {type(error).__name__}")
+
+
+def _explain_answer(error: WSHandshakeError) -> DialError:
+    match = _STATUS_LINE.match(error.raw_header or b"")
+    status = int(match[1]) if match else None
+    if status is None:
+        return DialError("the answer is no HTTP")
+    if status == 101:
+        return DialError("the server's handshake is wrong", 101, retryable=False)
+    # 2xx and 3xx come from captive portals and maintenance pages, 5xx from proxies without a server: all may pass.
+    retryable = not 400 <= status < 500 or status in _RETRYABLE_4XX
+    return DialError(f"the server answered HTTP {status}", status, retryable)

@@ -1,0 +1,125 @@
+"""RFC 6455 frames as bytes: building them, masking them, and the rules for close codes. Pure.
+
+Invariants:
+- A frame built here has the shortest length form (§5.2).
+- A masking key is used once and comes from the system's entropy (§5.3); picows takes its keys from C `rand()`,
+  which a server can predict, so clients do not let it mask messages.
+- A close frame never carries a code that must not be on the wire (§7.4), nor more than 125 bytes, nor half a character.
+"""
+
+from enum import IntEnum
+from os import urandom
+from struct import Struct
+
+__all__ = [
+    "KeyPool",
+    "Opcode",
+    "check_sendable_code",
+    "clip_reason",
+    "frame",
+    "frame_text",
+    "is_wire_code",
+    "masked_frame",
+]
+
+MAX_CONTROL_PAYLOAD = 125
+MAX_REASON = MAX_CONTROL_PAYLOAD - 2
+
+_LEN16 = Struct("!BBH").pack
+_LEN64 = Struct("!BBQ").pack
+_FIN = 0x80
+_MASKED = 0x80
+# One lone message is the common case, so its two header bytes are ready made.
+SHORT_TEXT = tuple(bytes((_FIN | 1, size)) for size in range(126))
+# From here on XOR by table (four passes) beats XOR as one large integer.
+_TABLE_XOR_FROM = 8192
+_KEYS_AT_ONCE = 1024
+
+
+class Opcode(IntEnum):
+    """RFC 6455 §5.2."""
+
+    CONTINUATION = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+def _header(opcode: int, size: int, mask_bit: int) -> bytes:
+    if size < 126:
+        return bytes((_FIN | opcode, mask_bit | size))
+    if size < 1 << 16:
+        return _LEN16(_FIN | opcode, mask_bit | 126, size)
+    return _LEN64(_FIN | opcode, mask_bit | 127, size)
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    """One whole unmasked frame, as a server sends it."""
+    return _header(opcode, len(payload), 0) + payload
+
+
+def frame_text(payload: bytes) -> bytes:
+    """One whole unmasked text frame (RFC 6455 §5.2): frame a publication once, send it to many."""
+    size = len(payload)
+    if size < 126:
+        return SHORT_TEXT[size] + payload
+    return _header(1, size, 0) + payload
+
+
+def masked_frame(opcode: int, payload: bytes, key: bytes) -> bytes:
+    """One whole masked frame, as a client sends it. `key`: four unpredictable bytes, used for this frame only."""
+    size = len(payload)
+    return _header(opcode, size, _MASKED) + key + mask(payload, key)
+
+
+def mask(payload: bytes, key: bytes) -> bytes:
+    """XOR with the repeated key (RFC 6455 §5.3); masking twice gives the payload back."""
+    size = len(payload)
+    if size < _TABLE_XOR_FROM:
+        pad = (key * ((size + 3) >> 2))[:size]
+        return (int.from_bytes(payload, "little") ^ int.from_bytes(pad, "little")).to_bytes(size, "little")
+    out = bytearray(size)
+    for i, byte in enumerate(key):
+        out[i::4] = payload[i::4].translate(bytes(value ^ byte for value in range(256)))
+    return bytes(out)
+
+
+class KeyPool:
+    """Masking keys from the system's entropy, fetched many at a time because a system call for each costs more."""
+
+    __slots__ = ("_at", "_keys")
+
+    def __init__(self) -> None:
+        self._keys = b""
+        self._at = 0
+
+    def take(self) -> bytes:
+        at = self._at
+        key = self._keys[at : at + 4]
+        if not key:
+            self._keys = urandom(4 * _KEYS_AT_ONCE)
+            at = 0
+            key = self._keys[:4]
+        self._at = at + 4
+        return key
+
+
+def is_wire_code(code: int) -> bool:
+    """Whether a close frame may carry this code (RFC 6455 §7.4 and the IANA registry)."""
+    return 3000 <= code <= 4999 or 1000 <= code <= 1003 or 1007 <= code <= 1014
+
+
+def check_sendable_code(code: int) -> None:
+    """Raise ValueError for a close code that must not be sent."""
+    if not is_wire_code(code):
+        raise ValueError(f"code: expected 1000-1003, 1007-1014 or 3000-4999, got {code}")
+
+
+def clip_reason(reason: str) -> bytes:
+    """The reason in UTF-8, cut to the 123 bytes a close frame has room for, never inside a character."""
+    raw = reason.encode("utf-8", "replace")
+    if len(raw) <= MAX_REASON:
+        return raw
+    return raw[:MAX_REASON].decode("utf-8", "ignore").encode()
