@@ -51,9 +51,9 @@ rules = st.builds(
     kind_after=st.none() | seconds(0, 150),
 )
 seeds = st.integers(0, 2**32)
-chunks = st.lists(
-    st.tuples(seconds(0, END), st.sampled_from(Direction), st.integers(0, 10_000)), max_size=30
-).map(lambda found: sorted(found, key=lambda chunk: chunk[0]))
+chunks = st.lists(st.tuples(seconds(0, END), st.sampled_from(Direction), st.integers(0, 10_000)), max_size=30).map(
+    lambda found: sorted(found, key=lambda chunk: chunk[0])
+)
 
 
 def make(given_rules: FaultRules, seed: int = 1) -> FaultModel:
@@ -271,9 +271,7 @@ def test_a_gentle_cut_delivers_what_is_in_flight() -> None:
 
 
 def test_a_gentle_cut_lets_out_what_a_freeze_held() -> None:
-    link = make(
-        FaultRules(freeze_every=2, freeze_for=math.inf, cut_every=5, spread=0, cut_loses_data=False)
-    ).link(0.0)
+    link = make(FaultRules(freeze_every=2, freeze_for=math.inf, cut_every=5, spread=0, cut_loses_data=False)).link(0.0)
     assert link.arrival(UP, 1.0) == 1.0
     assert link.arrival(UP, 3.0) == 5.0
 
