@@ -90,7 +90,7 @@ class ClientMachine:
         self._effects: list[Effect] = []
         self._deadlines = Deadlines()
         self._retry = Retry(policy.back_off, random)
-        self._life = Liveness(policy.heartbeat, 0.0)
+        self._life = Liveness(policy.heartbeat or Heartbeat(), 0.0)
         durable = saved is not None
         outbox = Outbox(policy.outbox, durable=durable, first=saved.next_number if saved else 1)
         self._up = Upstream(outbox, self._retry, self._effects, self._write)
@@ -240,7 +240,8 @@ class ClientMachine:
         self._go(State.GREETING, "open")
         self._deadlines.clear(Due.CONNECT)
         self._deadlines.set(Due.HELLO, now + self._policy.hello_timeout)
-        beat = Beat(self._policy.heartbeat.interval, self._policy.heartbeat.timeout)
+        wish = self._policy.heartbeat
+        beat = None if wish is None else Beat(wish.interval, wish.timeout)
         floor = self._up.outbox.floor
         self._up.outbox.told_floor(floor)
         body = HelloBody(

@@ -68,9 +68,12 @@ class OutboxLimits:
 
 @dataclass(frozen=True, slots=True)
 class ClientPolicy:
-    """Everything a client decides. Times in seconds; `max_attempts` None: never give up."""
+    """Everything a client decides. Times in seconds.
 
-    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    `heartbeat` None leaves it to the server; `max_attempts` None never gives up.
+    """
+
+    heartbeat: Heartbeat | None = None
     back_off: BackOff = field(default_factory=BackOff)
     outbox: OutboxLimits = field(default_factory=OutboxLimits)
     connect_timeout: float = 10.0
