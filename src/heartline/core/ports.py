@@ -40,6 +40,9 @@ class ServerCodec(Protocol):
     def encode_msg(self, channel: str, offset: int, event: str, data: bytes, prev: int, /) -> bytes:
         """One entry of a channel as the payload of one message."""
 
+    def encode_value(self, value: object, /) -> bytes:
+        """Any JSON value."""
+
     def encode_reply(self, n: int, data: bytes, /) -> bytes:
         """One reply around JSON text."""
 

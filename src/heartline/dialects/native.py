@@ -66,3 +66,20 @@ def encode_msg(channel: str, offset: int, event: str, data: bytes, prev: int) ->
 def encode_reply(n: int, data: bytes) -> bytes:
     """Write one `reply` frame around data that is JSON already."""
     return b'["reply",%d,%b]' % (n, data)
+
+
+class NativeServer:
+    """The server's side of heartline.1 (a `ServerCodec`)."""
+
+    encode = staticmethod(encode)
+    decode = staticmethod(decode_up)
+    encode_msg = staticmethod(encode_msg)
+    encode_reply = staticmethod(encode_reply)
+    encode_value = staticmethod(encode)
+
+
+class NativeClient:
+    """The client's side of heartline.1 (a `ClientCodec`)."""
+
+    encode = staticmethod(encode)
+    decode = staticmethod(decode_down)

@@ -1,0 +1,328 @@
+"""What one link follows: positions, credit and fair catching up (PROTOCOL 4).
+
+Invariants:
+- no subscription runs further beyond its `at` than its credit, the link not beyond its total, but a lone entry always
+  goes (test_credit_bounds_what_is_in_flight);
+- catching up takes turns, the inbox first (test_catching_up_takes_turns_inbox_first);
+- what history no longer holds is named as a gap before anything newer (test_trimmed_history_is_a_gap);
+- the answer to a subscription comes from the log as it is now, never from memory
+  (test_resubscription_is_answered_anew).
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from heartline.core.frames import INBOX, At, Failure, Gap, GapBody, No, Ok, OkBody
+from heartline.core.policy import ServerLimits
+from heartline.core.ports import Slice
+from heartline.core.states import check_move
+
+from .effects import Authorise, Head, Read
+from .flow import FLOW_MOVES, Flow
+from .tail import Batch, Tail, encode_entries
+
+if TYPE_CHECKING:
+    from .link import ServerLink
+
+READ_ENTRIES = 64
+READ_BYTES = 32 << 10
+
+
+class Subscription:
+    """One channel on one link. `sent` is the last offset written, `after` where the client asked to go on."""
+
+    __slots__ = (
+        "after", "batches", "channel", "epoch", "feed", "flight", "flight_bytes", "flow", "r", "sent", "tail", "wanted",
+    )  # fmt: skip
+
+    def __init__(self, feed: "Feed", r: int, channel: str, after: tuple[str | None, int] | None) -> None:
+        self.feed = feed
+        self.r = r
+        self.channel = channel
+        self.after = after
+        self.flow = Flow.ASKING
+        self.epoch = ""
+        self.sent = 0
+        self.tail: Tail | None = None
+        self.flight = 0
+        self.flight_bytes = 0
+        self.batches: list[tuple[int, int, int]] = []
+        self.wanted = 0
+
+    @property
+    def wire_name(self) -> str:
+        """How the client calls the channel."""
+        return INBOX if self.r == 0 else self.channel
+
+    def go(self, new: Flow) -> None:
+        """Move, if the table allows it."""
+        check_move(FLOW_MOVES, self.flow, new)
+        self.flow = new
+
+    def go_live_with(self, batch: Batch, prev: int, now: float) -> None:
+        """Write the entries of one turn, or fall behind for want of credit or of an entry before them."""
+        if prev > self.sent or not self.feed.lets(self, len(batch.payloads), batch.size):
+            self.go(Flow.BEHIND)
+            self.feed.want(self)
+            return
+        self.feed.write(self, batch, now)
+
+
+class Feed:
+    """The subscriptions of one link."""
+
+    __slots__ = ("_limits", "_reading", "_turns", "by_channel", "flight_bytes", "in_flight", "link", "present")
+
+    def __init__(self, link: "ServerLink", limits: ServerLimits) -> None:
+        self.link = link
+        self._limits = limits
+        self._turns: deque[Subscription] = deque()
+        self._reading: Subscription | None = None
+        self.present: set[str] = set()
+        self.by_channel: dict[str, Subscription] = {}
+        self.in_flight = 0
+        self.flight_bytes = 0
+
+    # requests
+
+    def subscribe(self, r: int, channel: str, after: tuple[str | None, int] | None) -> None:
+        """Begin, or begin anew, to follow a channel."""
+        if channel in self.by_channel:
+            self.end(channel)
+        elif len(self.by_channel) >= self._limits.subscriptions:
+            self._no(r, "too_many", f"at most {self._limits.subscriptions} subscriptions")
+            return
+        subscription = Subscription(self, r, channel, after)
+        self.by_channel[channel] = subscription
+        self.link.node.effects.append(Authorise(subscription))
+
+    def follow_inbox(
+        self, channel: str, cursor: tuple[str | None, int] | None, head: tuple[str, int], now: float
+    ) -> None:
+        """Follow the session's own channel, from the cursor of hello or from its head."""
+        subscription = Subscription(self, 0, channel, cursor or head)
+        self.by_channel[channel] = subscription
+        if subscription.after == head:
+            subscription.tail = self.link.node.follow(subscription)
+            subscription.go(Flow.HEADING)
+            self.headed(subscription, *head, now)
+        else:
+            self.granted(subscription)
+
+    def granted(self, subscription: Subscription) -> None:
+        """The application allows it: follow first, then ask for the head or read on."""
+        node = self.link.node
+        subscription.tail = node.follow(subscription)
+        subscription.go(Flow.HEADING)
+        if subscription.after is None:
+            node.effects.append(Head(subscription))
+        else:
+            self._read(subscription, subscription.after[1])
+
+    def refuse(self, subscription: Subscription, code: str, message: str) -> None:
+        """The application refuses, or withdraws, the channel."""
+        if self.by_channel.get(subscription.channel) is subscription:
+            self.end(subscription.channel)
+            self._no(subscription.r, code, message)
+
+    def end(self, channel: str) -> None:
+        """Follow a channel no longer."""
+        subscription = self.by_channel.pop(channel, None)
+        if subscription is None:
+            return
+        subscription.go(Flow.ENDED)
+        self.in_flight -= subscription.flight
+        self.flight_bytes -= subscription.flight_bytes
+        if subscription.tail is not None:
+            self.link.node.unfollow(subscription)
+        if self._reading is subscription:
+            self._reading = None
+            self.read_on()
+
+    def end_all(self) -> None:
+        """The link is gone."""
+        self._turns.clear()
+        for channel in list(self.by_channel):
+            self.end(channel)
+
+    # answers of the broker
+
+    def headed(self, subscription: Subscription, epoch: str, offset: int, now: float) -> None:
+        """The head of the channel, where a new subscription begins."""
+        if subscription.flow is not Flow.HEADING:
+            return
+        subscription.epoch = epoch
+        subscription.sent = offset
+        self._ok(subscription, offset)
+        self._settle_down(subscription, offset, now)
+
+    def read(self, subscription: Subscription, piece: Slice, now: float) -> None:
+        """A piece of the log."""
+        if subscription.flow is Flow.HEADING:
+            if self._begin(subscription, piece):
+                return
+        elif subscription.flow is Flow.READING:
+            self._reading = None
+            if piece.epoch != subscription.epoch:
+                self._new_epoch(subscription, piece)
+                subscription.go(Flow.BEHIND)
+                self.want(subscription)
+                return
+        else:
+            return
+        if piece.trimmed > subscription.sent:
+            self._gap(subscription, piece.trimmed, "history")
+        self._write_entries(subscription, piece, now)
+        self._settle_down(subscription, max(piece.head, subscription.sent), now)
+        self.read_on()
+
+    def at(self, frame: At, now: float) -> bool:
+        """The client has handled a channel up to an offset; whether that moved anything."""
+        channel = self.link.inbox if frame.channel == INBOX else frame.channel
+        subscription = self.by_channel.get(channel)
+        if subscription is None or not subscription.batches or frame.offset > subscription.sent:
+            return False
+        batches = subscription.batches
+        ready = count = size = 0
+        while ready < len(batches) and batches[ready][0] <= frame.offset:
+            count += batches[ready][1]
+            size += batches[ready][2]
+            ready += 1
+        if not ready:
+            return False
+        del batches[:ready]
+        subscription.flight -= count
+        subscription.flight_bytes -= size
+        self.in_flight -= count
+        self.flight_bytes -= size
+        if self.flight_bytes + size > self._limits.link_credit_bytes // 2:
+            for other in self.by_channel.values():
+                if other.flow is Flow.BEHIND:
+                    self.want(other)
+        elif subscription.flow is Flow.BEHIND:
+            self.want(subscription)
+        self.read_on()
+        return True
+
+    # writing
+
+    def lets(self, subscription: Subscription, entries: int, size: int) -> bool:
+        """Whether credit allows this much more."""
+        if not subscription.flight:
+            return entries == 1 or (
+                entries <= self._limits.credit
+                and size <= self._limits.credit_bytes
+                and self.flight_bytes + size <= self._limits.link_credit_bytes
+            )
+        return (
+            subscription.flight + entries <= self._limits.credit
+            and subscription.flight_bytes + size <= self._limits.credit_bytes
+            and self.flight_bytes + size <= self._limits.link_credit_bytes
+        )
+
+    def write(self, subscription: Subscription, batch: Batch, now: float) -> None:
+        """Write entries and take their credit."""
+        count = len(batch.payloads)
+        subscription.sent = batch.last
+        subscription.batches.append((batch.last, count, batch.size))
+        subscription.flight += count
+        subscription.flight_bytes += batch.size
+        self.in_flight += count
+        self.flight_bytes += batch.size
+        self.link.say_batch(batch, now)
+
+    # catching up
+
+    def want(self, subscription: Subscription) -> None:
+        """Queue a subscription that is behind for its turn, if it has credit; the inbox jumps the queue."""
+        if subscription.wanted or not self.lets(subscription, 1, 1):
+            return
+        subscription.wanted = 1
+        if subscription.r == 0:
+            self._turns.appendleft(subscription)
+        else:
+            self._turns.append(subscription)
+
+    def read_on(self) -> None:
+        """Read the next piece for whoever's turn it is; one at a time."""
+        while self._reading is None and self._turns:
+            subscription = self._turns.popleft()
+            subscription.wanted = 0
+            if subscription.flow is not Flow.BEHIND:
+                continue
+            if not self.lets(subscription, 1, 1):
+                continue
+            subscription.go(Flow.READING)
+            self._reading = subscription
+            self._read(subscription, subscription.sent)
+
+    def _read(self, subscription: Subscription, after: int) -> None:
+        limits = self._limits
+        entries = max(1, min(READ_ENTRIES, limits.credit - subscription.flight))
+        size = max(1, min(READ_BYTES, limits.credit_bytes - subscription.flight_bytes))
+        self.link.node.effects.append(Read(subscription, after, entries, size))
+
+    def _write_entries(self, subscription: Subscription, piece: Slice, now: float) -> None:
+        entries = [e for e in piece.entries if e.offset > subscription.sent]
+        codec = self.link.node.codec
+        while entries:
+            batch = encode_entries(codec, subscription.wire_name, entries)
+            if self.lets(subscription, len(entries), batch.size):
+                self.write(subscription, batch, now)
+                return
+            entries = entries[: len(entries) // 2]
+
+    def _settle_down(self, subscription: Subscription, head: int, now: float) -> None:
+        """Join the live end when nothing is missing, else wait for the next turn."""
+        tail = subscription.tail
+        if subscription.sent >= head and (tail is None or subscription.sent >= tail.flushed):
+            subscription.go(Flow.LIVE)
+        else:
+            subscription.go(Flow.BEHIND)
+            self.want(subscription)
+            self.read_on()
+
+    # answers to the client
+
+    def _begin(self, subscription: Subscription, piece: Slice) -> bool:
+        """Answer a subscription with a cursor; whether the log must be read again from its start."""
+        assert subscription.after is not None
+        epoch, offset = subscription.after
+        subscription.epoch = piece.epoch
+        if epoch is not None and epoch != piece.epoch:
+            self._ok(subscription, 0)
+            self._new_epoch(subscription, piece)
+            subscription.go(Flow.BEHIND)
+            self.want(subscription)
+            self.read_on()
+            return True
+        subscription.sent = offset
+        self._ok(subscription, offset)
+        return False
+
+    def _new_epoch(self, subscription: Subscription, piece: Slice) -> None:
+        """The log was lost and began anew: say so, and go on from the new one's beginning."""
+        subscription.epoch = piece.epoch
+        subscription.sent = 0
+        subscription.batches.clear()
+        self.in_flight -= subscription.flight
+        self.flight_bytes -= subscription.flight_bytes
+        subscription.flight = subscription.flight_bytes = 0
+        self._gap(subscription, 0, "epoch")
+
+    def _gap(self, subscription: Subscription, to: int, reason: str) -> None:
+        body = GapBody(subscription.epoch, subscription.sent, to, reason)
+        subscription.sent = to
+        self.link.say(self.link.node.codec.encode(Gap(subscription.wire_name, body)))
+
+    def _ok(self, subscription: Subscription, offset: int) -> None:
+        if subscription.r == 0:
+            return
+        body = OkBody(epoch=subscription.epoch, offset=offset)
+        state = self.link.node.snapshot(subscription.channel)
+        if state is not None:
+            body.state = state
+        self.link.say(self.link.node.codec.encode(Ok(subscription.r, body)))
+
+    def _no(self, r: int, code: str, message: str) -> None:
+        self.link.say(self.link.node.codec.encode(No(r, Failure(code, message))))

@@ -1,0 +1,329 @@
+"""One link on the server: handshake, frames, heartbeat (PROTOCOL 2, 3, 5).
+
+Invariants:
+- nothing numbered is taken before welcome (test_nothing_numbered_before_welcome);
+- what a closed or fenced link says has no effect, and nothing more is written to it (test_old_link_is_fenced);
+- rubbish closes this link with 4200 and disturbs nobody else (test_rubbish_closes_one_link);
+- the handshake ends in time or the link does (test_handshake_has_a_time_limit).
+"""
+
+from typing import TYPE_CHECKING
+
+from msgspec import Raw, Struct
+
+from heartline.core.codes import Code
+from heartline.core.errors import BadFrame
+from heartline.core.frames import (
+    INBOX,
+    Ack,
+    At,
+    Bye,
+    Call,
+    Expiring,
+    ExpiringBody,
+    Failure,
+    Hello,
+    HelloBody,
+    Login,
+    No,
+    Ok,
+    OkBody,
+    Ping,
+    Pong,
+    Pub,
+    Refused,
+    RefusedBody,
+    Send,
+    Settled,
+    Sub,
+    Unsub,
+)
+from heartline.core.liveness import Act, Liveness
+from heartline.core.names import is_name
+from heartline.core.outbox import Kind
+from heartline.core.policy import Heartbeat
+from heartline.core.states import LINK_MOVES, LinkState, check_move
+
+from .effects import CloseLink, Judge
+from .feed import Feed
+from .presence import WHO
+from .tail import Batch
+
+if TYPE_CHECKING:
+    from .node import Node
+    from .session import Session
+
+RENEW_AHEAD = 30.0
+
+
+class ServerLink:
+    """One socket as the node sees it.
+
+    The shell writes what `out` holds, in order, and empties it, also before it closes; it keeps its own in `socket`.
+    """
+
+    __slots__ = (
+        "_about_expiry", "_frames", "_frames_from", "congested", "feed", "hello", "info", "life", "node",
+        "opened_at", "out", "retries", "session", "slot", "socket", "state", "taken_from",
+    )  # fmt: skip
+
+    def __init__(self, node: "Node", info: object, now: float) -> None:
+        self.node = node
+        self.info = info
+        self.socket: object = None
+        self.state = LinkState.FRESH
+        self.session: Session | None = None
+        self.hello: HelloBody | None = None
+        self.opened_at = now
+        self.life = Liveness(node.heartbeat, now)
+        self.feed = Feed(self, node.limits)
+        self.out: list[bytes | Batch] = []
+        self.congested = False
+        self.slot = -1
+        self.retries = 0
+        self.taken_from: int | None = None
+        self._frames = 0
+        self._frames_from = now
+        self._about_expiry = False
+
+    # what the shell and the node read
+
+    @property
+    def inbox(self) -> str:
+        """The name of this link's inbox in the log."""
+        return f"{INBOX}{self.session.id}" if self.session is not None else INBOX
+
+    def next_deadline(self) -> float | None:
+        """When `wake` has something to do."""
+        if self.state is LinkState.CLOSED:
+            return None
+        if self.state is not LinkState.LIVE:
+            return min(self.opened_at + self.node.limits.hello_timeout, self.life.next_deadline())
+        at = self.life.next_deadline()
+        session = self.session
+        if session is not None and session.expires_at is not None:
+            expiry = session.expires_at if self._about_expiry else session.expires_at - RENEW_AHEAD
+            at = min(at, expiry)
+        return at
+
+    # writing
+
+    def say(self, payload: bytes) -> None:
+        """Write one frame."""
+        if self.state is not LinkState.CLOSED:
+            if not self.out:
+                self.node.dirty.append(self)
+            self.out.append(payload)
+
+    def say_frame(self, frame: Struct) -> None:
+        """Encode and write one frame."""
+        self.say(self.node.codec.encode(frame))
+
+    def say_batch(self, batch: Batch, now: float) -> None:
+        """Write entries that go to many links."""
+        if self.state is not LinkState.CLOSED:
+            if not self.out:
+                self.node.dirty.append(self)
+            self.out.append(batch)
+            self.life.awaiting(True, now)
+
+    def close(self, code: int, reason: str) -> None:
+        """Leave this link: nothing it says later matters."""
+        if self.state is LinkState.CLOSED:
+            return
+        self.node.effects.append(CloseLink(self, code, reason[:120]))
+        self.ended()
+
+    def ended(self) -> None:
+        """The link is gone, or is given up."""
+        if self.state is LinkState.CLOSED:
+            return
+        self.go(LinkState.CLOSED)
+        self.feed.end_all()
+        session, self.session = self.session, None
+        self.node.link_ended(self, session)
+
+    def refuse(self, code: str, message: str, retry: float | bool, close_code: int) -> None:
+        """Say why there is no session, and close."""
+        self.say_refused(code, message, retry)
+        self.close(close_code, code)
+
+    def say_refused(self, code: str, message: str, retry: float | bool) -> None:
+        """Say why a login, or its renewal, is refused."""
+        self.say_frame(Refused(RefusedBody(code, message, retry)))
+
+    def go(self, new: LinkState) -> None:
+        """Move, if the table allows it."""
+        check_move(LINK_MOVES, self.state, new)
+        self.state = new
+
+    # reading
+
+    def received(self, data: bytes, now: float) -> None:
+        """One text message."""
+        if self.state is LinkState.CLOSED:
+            return
+        self.life.heard(now)
+        try:
+            self._count(now)
+            frame = self.node.codec.decode(data)
+            if self.state is LinkState.LIVE:
+                self._take(frame, now)
+            else:
+                self._greet(frame, now)
+        except BadFrame as error:
+            self.node.trace("server.bad_frame", {"reason": str(error)})
+            self.close(Code.BAD_FRAME, str(error))
+
+    def wake(self, now: float) -> None:
+        """Do what is due."""
+        if self.state is LinkState.CLOSED:
+            return
+        if self.state is not LinkState.LIVE and now >= self.opened_at + self.node.limits.hello_timeout:
+            self.close(Code.HELLO_TIMEOUT, "no end of the handshake in time")
+            return
+        self._watch_expiry(now)
+        act = self.life.tick(now)
+        if act is Act.PING:
+            self.say_frame(Ping(self.life.t))
+        elif act is Act.DEAD:
+            self.close(Code.PEER_SILENT, "nothing was heard from the client")
+
+    def renewed(self, expires_in: float | None, now: float) -> None:
+        """The renewed credentials were accepted."""
+        assert self.session is not None
+        self.session.expires_at = None if expires_in is None else now + expires_in
+        self._about_expiry = False
+        self.say_frame(Ok(0, OkBody(expires_in=expires_in)))
+
+    def _watch_expiry(self, now: float) -> None:
+        session = self.session
+        if session is None or session.expires_at is None:
+            return
+        if now >= session.expires_at:
+            self.close(Code.LOGIN_EXPIRED, "the credentials ran out")
+        elif not self._about_expiry and now >= session.expires_at - RENEW_AHEAD:
+            self._about_expiry = True
+            self.say_frame(Expiring(ExpiringBody(max(0.0, session.expires_at - now))))
+
+    def _count(self, now: float) -> None:
+        """Bound the frames a second, whatever they are."""
+        self._frames += 1
+        if self._frames > self.node.limits.frames:
+            if now - self._frames_from < 1.0:
+                self.close(Code.FLOODING, "too many frames a second")
+                raise BadFrame("too many frames a second")
+            self._frames = 0
+            self._frames_from = now
+
+    def _greet(self, frame: Struct, now: float) -> None:
+        if isinstance(frame, Ping):
+            self.say_frame(Pong(frame.t))
+        elif isinstance(frame, Pong):
+            self.life.pong(frame.t, now)
+        elif isinstance(frame, Bye):
+            self.close(Code.ENDED, "bye")
+        elif self.state is not LinkState.FRESH:
+            raise BadFrame("nothing but ping, pong and bye before welcome")
+        elif isinstance(frame, Hello):
+            self._hello(frame.body)
+        else:
+            if self.node.open_anonymous(self):
+                self._take(frame, now)
+
+    def _hello(self, body: HelloBody) -> None:
+        if (body.session is None) != (body.key is None):
+            raise BadFrame("session and key come together or not at all")
+        self.hello = body
+        self.go(LinkState.JUDGING)
+        self.node.effects.append(Judge(self, Raw(bytes(body.login)), False))
+
+    def agree(self, wish: Heartbeat | None) -> Heartbeat:
+        """The heartbeat of this link: the client's wish within the server's bounds."""
+        agreed = self.node.agree(wish)
+        self.life.agree(agreed)
+        return agreed
+
+    # frames of a live link, the frequent ones first
+
+    def _take(self, frame: Struct, now: float) -> None:
+        kind = type(frame)
+        if kind is Call:
+            self._accept(frame.n, Kind.CALL, frame.event, frame.data, "")  # type: ignore[attr-defined]
+        elif kind is Send:
+            self._accept(frame.n, Kind.SEND, frame.event, frame.data, "")  # type: ignore[attr-defined]
+        elif kind is Pub:
+            self._publish(frame)  # type: ignore[arg-type]
+        elif kind is At:
+            if self.feed.at(frame, now):  # type: ignore[arg-type]
+                self.life.progress(now)
+                self.life.awaiting(self.feed.in_flight > 0, now)
+        elif isinstance(frame, Ping):
+            self.say_frame(Pong(frame.t))
+        elif isinstance(frame, Pong):
+            self.life.pong(frame.t, now)
+        elif isinstance(frame, Settled):
+            self._settled(frame.floor)
+        else:
+            self._take_rare(frame, now)
+
+    def _take_rare(self, frame: Struct, now: float) -> None:
+        if isinstance(frame, Sub):
+            self._subscribe(frame)
+        elif isinstance(frame, Unsub):
+            self.node.left(self, frame.channel, now)
+            self.feed.end(frame.channel)
+            self.say_frame(Ok(frame.r, OkBody()))
+        elif isinstance(frame, Login):
+            self.node.effects.append(Judge(self, Raw(bytes(frame.payload)), True))
+        elif isinstance(frame, Bye):
+            self.node.end_session(self.session, "bye")
+        else:
+            raise BadFrame("hello comes first or never")
+
+    def _accept(self, n: int, kind: Kind, event: str, data: Raw, target: str) -> None:
+        session = self.session
+        assert session is not None
+        if self.taken_from is not None and n <= self.taken_from:
+            raise BadFrame("numbers rise on a link")
+        self.taken_from = n
+        message = session.accept(n, kind, event, bytes(data), target, self.node.serial_of(kind, event))
+        if message is not None:
+            self.node.ready.append(session)
+        else:
+            self.node.touch(self)
+
+    def _publish(self, frame: Pub) -> None:
+        if not is_name(frame.channel):
+            raise BadFrame("a channel name of 1 to 255 characters without '@' in front or control characters")
+        self._accept(frame.n, Kind.PUB, frame.event, frame.data, frame.channel)
+
+    def _settled(self, floor: int) -> None:
+        assert self.session is not None
+        self.session.settled(floor)
+
+    def _subscribe(self, frame: Sub) -> None:
+        name = frame.channel
+        if not is_name(name.removeprefix(WHO)):
+            self.say_frame(No(frame.r, Failure("invalid", "not a channel name")))
+            return
+        self.feed.subscribe(frame.r, name, frame.at)
+
+    # handshake
+
+    def restore(self, hello: HelloBody) -> None:
+        """Begin the inbox and the subscriptions of hello."""
+        for cursor in hello.cursors:
+            if cursor.channel == INBOX:
+                continue
+            if cursor.r == 0:
+                raise BadFrame("r = 0 is the inbox")
+            self._subscribe(Sub(cursor.r, cursor.channel, cursor.at))
+
+    def flush_ack(self) -> None:
+        """Say how far everything has ended, once a turn."""
+        session = self.session
+        if session is not None:
+            n = session.ack()
+            if n is not None:
+                session.say(self.node.codec.encode(Ack(n)))

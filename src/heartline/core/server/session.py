@@ -1,0 +1,350 @@
+"""A session on the server: what was accepted, what runs, what was answered (PROTOCOL 3).
+
+Invariants:
+- each number starts at most once while this memory lasts, in rising order (test_each_number_starts_once);
+- a repeat starts nothing: it attaches to what runs or is answered from the record (test_repeats_start_nothing);
+- an ack never covers a number that has not ended (test_ack_covers_only_what_has_ended);
+- answers are kept until the floor passes them; beyond the byte limit a reply may go and is named `reply_lost`
+  (test_answers_are_kept_until_the_floor);
+- a durable session says nothing that is not written yet (test_nothing_said_before_it_is_saved);
+- a fenced session does nothing more (test_old_link_is_fenced).
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from heartline.core.errors import BadFrame
+from heartline.core.outbox import SPAN, Kind
+from heartline.core.policy import ServerLimits
+from heartline.core.ports import SessionRecord, Started
+
+if TYPE_CHECKING:
+    from .link import ServerLink
+
+REPLY_LOST = b'{"code":"reply_lost","message":"it was handled; the reply is no longer kept","handled":true}'
+UNKNOWN = b'{"code":"unknown","message":"the server stopped while this was running"}'
+
+
+class Pending:
+    """A message that was accepted and has not ended. `id` is stable over retries: the idempotency key."""
+
+    __slots__ = ("data", "event", "kind", "n", "recorded", "running", "serial", "session", "target")
+
+    def __init__(
+        self, session: "Session", n: int, kind: Kind, event: str, data: bytes, target: str, serial: bool
+    ) -> None:
+        self.session = session
+        self.n = n
+        self.kind = kind
+        self.event = event
+        self.data = data
+        self.target = target
+        self.serial = serial
+        self.running = False
+        self.recorded = False
+
+    @property
+    def id(self) -> str:
+        """Stable over links, retries and, with a durable broker, restarts."""
+        return f"{self.session.id}/{self.n}"
+
+
+class Session:
+    """One session. The node owns it; `link` is today's link, or None while it is detached."""
+
+    __slots__ = (
+        "__weakref__",
+        "acked",
+        "anonymous",
+        "detached_at",
+        "durable",
+        "ended",
+        "expires_at",
+        "fenced",
+        "floor",
+        "generation",
+        "held",
+        "id",
+        "identity",
+        "inbox",
+        "instance",
+        "key",
+        "limits",
+        "link",
+        "pending",
+        "pending_bytes",
+        "queue",
+        "received",
+        "results",
+        "results_bytes",
+        "revision",
+        "saved_revision",
+        "serial_running",
+        "tokens",
+        "tokens_at",
+        "unacked",
+        "unsaved",
+        "user",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        session_id: str,
+        key: str,
+        identity: str,
+        instance: str,
+        limits: ServerLimits,
+        unsaved: "dict[str, Session] | None" = None,
+    ) -> None:
+        self.id = session_id
+        self.key = key
+        self.identity = identity
+        self.instance = instance
+        self.limits = limits
+        self.durable = unsaved is not None
+        self.unsaved = {} if unsaved is None else unsaved
+        self.user: object = None
+        self.anonymous = False
+        self.generation = 1
+        self.link: ServerLink | None = None
+        self.fenced = False
+        self.detached_at = 0.0
+        self.expires_at: float | None = None
+        self.inbox = ("", 0)
+        self.floor = 1
+        self.received = 0
+        self.acked = 0
+        self.unacked = 0
+        self.pending: dict[int, Pending] = {}
+        self.pending_bytes = 0
+        self.queue: deque[Pending] = deque()
+        self.serial_running = False
+        self.results: dict[int, bytes] = {}
+        self.results_bytes = 0
+        self.ended: set[int] = set()
+        self.tokens = limits.rate or 0.0
+        self.tokens_at = 0.0
+        self.revision = 0
+        self.saved_revision = 0
+        self.held: list[tuple[int, bytes]] = []
+
+    # accepting
+
+    @property
+    def done(self) -> int:
+        """Everything accepted up to here has ended."""
+        for n in self.pending:
+            return n - 1
+        return self.received
+
+    def accept(self, n: int, kind: Kind, event: str, data: bytes, target: str, serial: bool) -> Pending | None:
+        """Take one numbered frame; the message when it is new. Raises BadFrame (PROTOCOL 3.1, 3.2, 3.4)."""
+        if not self.floor <= n < self.floor + SPAN:
+            raise BadFrame(f"number {n} is outside [{self.floor}, {self.floor + SPAN})")
+        if n in self.pending:
+            return None
+        known = self.results.get(n)
+        if known is not None:
+            self.received = max(self.received, n)
+            self._say(known)
+            return None
+        if n <= self.received or n in self.ended:
+            self._answer_forgotten(n, kind)
+            return None
+        self.pending_bytes += len(data)
+        if self.pending_bytes > self.limits.window_bytes + self.limits.message:
+            raise BadFrame("more bytes in flight than the window allows")
+        self.received = n
+        message = Pending(self, n, kind, event, data, target, serial)
+        self.pending[n] = message
+        self.queue.append(message)
+        return message
+
+    def settled(self, floor: int) -> None:
+        """The client needs nothing below `floor` any more."""
+        if floor < self.floor:
+            raise BadFrame(f"the floor fell from {self.floor} to {floor}")
+        self.floor = floor
+        for n in [n for n in self.results if n < floor]:
+            self.results_bytes -= len(self.results.pop(n))
+        self.ended = {n for n in self.ended if n >= floor}
+        self.changed()
+
+    # starting and ending
+
+    def next_start(self, now: float) -> Pending | None:
+        """The message to start now, None when none may."""
+        queue = self.queue
+        if not queue or self.fenced:
+            return None
+        message = queue[0]
+        if message.serial and self.serial_running:
+            return None
+        if self.limits.rate is not None and not self._take_token(now):
+            return None
+        queue.popleft()
+        message.running = True
+        if message.serial:
+            self.serial_running = True
+        return message
+
+    def record_start(self, message: Pending) -> int | None:
+        """Write down that `message` starts, so that a crash makes it unknown; the revision to wait for."""
+        message.recorded = True
+        self.changed()
+        return self.revision if self.durable else None
+
+    def finish(self, message: Pending, payload: bytes | None) -> bool:
+        """A message ended: with a frame to say (reply or fail), or well and silently (None).
+
+        False when it no longer matters to this session.
+        """
+        if self.fenced or self.pending.pop(message.n, None) is None:
+            return False
+        self.pending_bytes -= len(message.data)
+        if message.serial:
+            self.serial_running = False
+        n = message.n
+        if n > self.done:
+            self.ended.add(n)
+        elif self.ended:
+            done = self.done
+            self.ended = {e for e in self.ended if e > done}
+        self.changed()
+        if payload is None:
+            if n > self.unacked:
+                self.unacked = n
+        else:
+            self.results[n] = payload
+            self.results_bytes += len(payload)
+            if self.results_bytes > self.limits.results_bytes:
+                self._shed(n)
+            self._say(payload)
+        return True
+
+    def ack(self) -> int | None:
+        """The number to acknowledge now, None when nothing new has ended."""
+        if self.acked >= self.unacked:
+            return None
+        done = self.done
+        if done <= self.acked:
+            return None
+        self.acked = done
+        return done
+
+    # links
+
+    def claim(self, instance: str, floor: int) -> None:
+        """A newer link takes this session over: what was to be said to the older one is said again after welcome."""
+        self.generation += 1
+        self.instance = instance
+        self.held.clear()
+        self.acked = 0
+        self.unacked = max(self.unacked, self.done)
+        if floor > self.floor:
+            self.settled(floor)
+        self.changed()
+
+    @property
+    def member(self) -> str:
+        """The name under which presence shows this session's user."""
+        return self.identity or self.id[:8]
+
+    def answers(self) -> list[bytes]:
+        """Everything to be said again after welcome, in the order of numbers."""
+        return [self.results[n] for n in sorted(self.results)]
+
+    # records
+
+    def record(self, owner: str, now: float) -> SessionRecord:
+        """What must outlive this process."""
+        done = self.done
+        results = dict(self.results)
+        for n in self.ended:
+            if n > done:
+                results.setdefault(n, b"")
+        started = [Started(m.n, m.event, m.kind.value, repeat=False) for m in self.pending.values() if m.recorded]
+        return SessionRecord(
+            self.id, self.key, self.identity, self.instance, self.generation, owner, self.floor, self.received, done,
+            results, started, self.inbox[0], now,
+        )  # fmt: skip
+
+    @classmethod
+    def restored(cls, record: SessionRecord, limits: ServerLimits, unsaved: "dict[str, Session]") -> "Session":
+        """The session another owner left behind. What it had started and not ended is unknown or comes again."""
+        session = cls(record.session, record.key, record.identity, record.instance, limits, unsaved)
+        session.generation = record.generation
+        session.floor = record.floor
+        session.received = record.done
+        for n, payload in record.results.items():
+            if payload:
+                session.results[n] = payload
+            else:
+                session.ended.add(n)
+        for started in record.started:
+            session.results.setdefault(started.n, b'["fail",%d,%b]' % (started.n, UNKNOWN))
+        session.results_bytes = sum(map(len, session.results.values()))
+        session.inbox = (record.inbox_epoch, 0)
+        return session
+
+    def saved(self, revision: int) -> None:
+        """The record of this revision is written: what waited for it may be said."""
+        self.saved_revision = max(self.saved_revision, revision)
+        held, link = self.held, self.link
+        ready = 0
+        while ready < len(held) and held[ready][0] <= self.saved_revision:
+            if link is not None:
+                link.say(held[ready][1])
+            ready += 1
+        del held[:ready]
+
+    def say(self, payload: bytes) -> None:
+        """Say a frame that must not precede what it follows from being saved."""
+        self._say(payload)
+
+    # the inside
+
+    def _say(self, payload: bytes) -> None:
+        if self.durable:
+            self.held.append((self.revision, payload))
+        elif self.link is not None:
+            self.link.say(payload)
+
+    def changed(self) -> None:
+        """Something the record tells has changed."""
+        if self.durable:
+            self.revision += 1
+            self.unsaved[self.id] = self
+
+    def _answer_forgotten(self, n: int, kind: Kind) -> None:
+        self.received = max(self.received, n)
+        if kind is Kind.CALL:
+            self._say(b'["fail",%d,%b]' % (n, REPLY_LOST))
+        else:
+            self.unacked = max(self.unacked, n)
+            self.acked = min(self.acked, n - 1)
+
+    def _shed(self, newest: int) -> None:
+        """Make room by forgetting the largest replies but the newest; a repeat is told `reply_lost`."""
+        for n in sorted(self.results, key=lambda n: (-len(self.results[n]), n)):
+            if self.results_bytes <= self.limits.results_bytes:
+                return
+            payload = self.results[n]
+            if n != newest and payload.startswith(b'["reply"'):
+                lost = b'["fail",%d,%b]' % (n, REPLY_LOST)
+                self.results[n] = lost
+                self.results_bytes += len(lost) - len(payload)
+
+    def _take_token(self, now: float) -> bool:
+        rate = self.limits.rate or 0.0
+        self.tokens = min(rate, self.tokens + (now - self.tokens_at) * rate)
+        self.tokens_at = now
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
+
+    def next_token_at(self) -> float:
+        """When the rate lets the next message start."""
+        rate = self.limits.rate or 1.0
+        return self.tokens_at + max(0.0, 1.0 - self.tokens) / rate

@@ -1,0 +1,65 @@
+"""One coarse timer for everything a server waits for.
+
+Whatever is scheduled says itself when it is due (`next_deadline`), and is asked again only when its slot comes up: a
+deadline that moved later costs nothing.
+
+Invariants: an item is never woken before its slot and at most one slot late (test_wheel_wakes_within_a_slot); the
+order within a slot is the order of scheduling (test_wheel_keeps_order).
+"""
+
+from typing import Protocol
+
+
+class Sleeper(Protocol):
+    """Something with a deadline."""
+
+    slot: int
+
+    def next_deadline(self) -> float | None:
+        """When it wants to be woken; None: never."""
+
+    def wake(self, now: float) -> None:
+        """Its slot has come; do what is due."""
+
+
+class Wheel:
+    """Slots of `grain` seconds."""
+
+    def __init__(self, grain: float) -> None:
+        self.grain = grain
+        self._slots: dict[int, list[Sleeper]] = {}
+        self._next: int | None = None
+
+    def schedule(self, item: Sleeper) -> None:
+        """Take note of an item's deadline; cheap when it has not come nearer."""
+        at = item.next_deadline()
+        if at is None:
+            return
+        slot = int(at / self.grain) + 1
+        if 0 <= item.slot <= slot:
+            return
+        item.slot = slot
+        self._slots.setdefault(slot, []).append(item)
+        if self._next is None or slot < self._next:
+            self._next = slot
+
+    def next_deadline(self) -> float | None:
+        """When to call `turn`."""
+        if self._next is None and self._slots:
+            self._next = min(self._slots)
+        return None if self._next is None else self._next * self.grain
+
+    def turn(self, now: float) -> None:
+        """Wake what is due and schedule it again."""
+        while (at := self.next_deadline()) is not None and at <= now:
+            slot = self._next
+            assert slot is not None
+            self._next = None
+            for item in self._slots.pop(slot, ()):
+                if item.slot != slot:
+                    continue
+                item.slot = -1
+                due = item.next_deadline()
+                if due is not None and due <= now:
+                    item.wake(now)
+                self.schedule(item)
