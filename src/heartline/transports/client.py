@@ -58,7 +58,7 @@ async def dial(
     headers: Mapping[str, str] | None = None,
     ssl: ssl_module.SSLContext | None = None,
     proxy: str | None = None,
-    timeout: float = 10.0,  # noqa: ASYNC109  # covers what callers cannot see: a name's look-up, TLS, the proxy
+    timeout: float = 10.0,  # covers what callers cannot see: names, TLS, the proxy
     limits: SocketLimits | None = None,
 ) -> Socket:
     """Open a WebSocket and return its socket; `handler.on_open` has been called then.
@@ -111,7 +111,7 @@ class _Dial:
             self._answered,
             max_message=limits.max_message,
             read_buffer=READ_BUFFER,
-            host=target.netloc,
+            host=_host_header(target),
             path=target.resource_name,
             headers=headers,
         )
@@ -182,6 +182,11 @@ class _Dial:
                 held.close()
             else:
                 held.abort()
+
+
+def _host_header(target: WSParsedURL) -> str:
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return host if target.port == (443 if target.is_secure else 80) else f"{host}:{target.port}"
 
 
 def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> WSParsedURL:

@@ -41,6 +41,10 @@ JOIN_LIMIT = 1 << 16  # joined bytes that are written before the turn ends
 
 _TEXT = WSMsgType.TEXT
 
+# Values of `_seen` that are no turn.
+_NEVER = -1
+_IN_CALLBACK = -2  # in the callback of the last frame read: what is sent first is written, and no turn end is needed
+
 
 class LinkState(Enum):
     """Where a link is; `_MOVES` says where it may go."""
@@ -72,6 +76,7 @@ class Link(WSListener):
         "_limits",
         "_loop",
         "_on_message",
+        "_plain",
         "_received",
         "_seen",
         "_sent",
@@ -107,9 +112,11 @@ class Link(WSListener):
         self._subprotocol = subprotocol
         self.peer = request.peer if request else ""
         self._state = LinkState.OPENING
+        # Two shortcuts for the hot paths, both derived: see _go, pause_writing and _data_frame.
         self._slow = True  # not open, or congested: send() takes the long way
+        self._plain = False  # open, and between messages: a whole text frame is a message
         self._congested = False
-        self._seen = -1  # the turn in which something was written last
+        self._seen = _NEVER  # the turn in which something was written last
         self._joined: list[bytes] = []
         self._joined_bytes = 0
         self._assembler: Assembler | None = None
@@ -177,9 +184,10 @@ class Link(WSListener):
     def _push(self, wire: bytes) -> None:
         """Write or join one or more whole frames of an open link."""
         turn = self._turn
-        if self._seen != turn.number:
+        seen = self._seen
+        if seen != turn.number:
             self._seen = turn.number
-            if not turn.due:
+            if seen != _IN_CALLBACK and not turn.due:
                 turn.arm()
             self._write(wire)
             return
@@ -231,6 +239,7 @@ class Link(WSListener):
             raise AssertionError(f"illegal move of a link: {self._state} to {new}")
         self._state = new
         self._slow = new is not LinkState.OPEN or self._congested
+        self._plain = new is LinkState.OPEN and self._assembler is None
 
     # --- what picows calls ---
 
@@ -252,11 +261,10 @@ class Link(WSListener):
         if (
             kind is not _TEXT
             or not frame.fin
-            or self._assembler is not None
+            or not self._plain
             or frame.rsv1
             or frame.rsv2
             or frame.rsv3
-            or self._state is not LinkState.OPEN
         ):
             self._rare_frame(kind.value, frame)
             return
@@ -265,11 +273,15 @@ class Link(WSListener):
             self._fail(1007, "text is not UTF-8")
             return
         if not frame.last_in_buffer:
-            self._seen = self._turn.number  # more to come in this turn: join the answers from the first on
+            self._seen = self._turn.number  # more is coming in this turn: join the answers from the first on
+        elif not self._joined:
+            self._seen = _IN_CALLBACK
         try:
             self._on_message(data)
         except Exception:  # noqa: BLE001  # logged there
             self._handler_raised("on_message")
+        if not self._joined:
+            self._seen = _NEVER
 
     def _rare_frame(self, opcode: int, frame: WSFrame) -> None:
         """Everything but a whole text message on an open link."""
@@ -297,10 +309,12 @@ class Link(WSListener):
         assembler = self._assembler
         if assembler is None:
             assembler = self._assembler = Assembler(self._limits.max_message)
+            self._plain = False
         message = assembler.feed(opcode, fin, rsv, payload)
         if message is None:
             return
         self._assembler = None  # links that never fragment never pay for one
+        self._plain = True
         if message[0] == Opcode.TEXT:
             self._handler.on_message(message[1])
         else:
@@ -309,7 +323,12 @@ class Link(WSListener):
     def _close_frame(self, payload: bytes) -> None:
         if self._received is not None or self._state is LinkState.LOST:
             return
-        received = read_close(payload)
+        try:
+            received = read_close(payload)
+        except WireFault as fault:  # it said goodbye, if badly: no answer is to be waited for
+            self._fail(fault.code, fault.reason)
+            self._end_tcp()
+            return
         self._received = received
         self.wants_linger = False
         if self._state is LinkState.OPEN:
@@ -373,7 +392,7 @@ class Link(WSListener):
         if self._state is not LinkState.OPEN:
             return
         handshake = self._ws.close_handshake
-        if handshake is not None and handshake.recv is not None:  # type: ignore[redundant-expr]  # None so far, whatever the stubs say
+        if handshake is not None and handshake.recv is not None:  # type: ignore[redundant-expr]  # stubs
             self._say_close(1000, b"")
         else:
             self.wants_linger = True
@@ -399,13 +418,10 @@ class ServerLink(Link):
     def send(self, payload: bytes) -> None:
         size = len(payload)
         wire = SHORT_TEXT[size] + payload if size < 126 else frame_text(payload)
-        turn = self._turn
         if self._slow:
             self._push_slow(wire)
-        elif self._seen != turn.number:  # what _push does, without the call: this is the hottest line there is
-            self._seen = turn.number
-            if not turn.due:
-                turn.arm()
+        elif self._seen == _IN_CALLBACK:  # what _push does, without the call: nothing is hotter than this
+            self._seen = self._turn.number
             self._write(wire)
         else:
             self._push(wire)
