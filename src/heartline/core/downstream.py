@@ -98,12 +98,12 @@ class Downstream:
     def ok(self, frame: Ok) -> None:
         """A subscription was granted."""
         reader = self._asked.pop(frame.r, None)
-        if reader is None or frame.body.epoch is None:
+        epoch, offset = frame.body.epoch, frame.body.offset
+        if reader is None or epoch is None or offset is UNSET:
             return
-        body = frame.body
-        reader.granted(frame.body.epoch, body.offset)
-        state = None if body.state is UNSET else bytes(body.state)
-        self._effects.append(Subscribed(reader.channel, frame.body.epoch, body.offset, state))
+        reader.granted(epoch, offset)
+        state = None if frame.body.state is UNSET else bytes(frame.body.state)
+        self._effects.append(Subscribed(reader.channel, epoch, offset, state))
 
     def no(self, frame: No) -> None:
         """A subscription was refused or withdrawn: it is over."""

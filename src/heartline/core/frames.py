@@ -128,7 +128,7 @@ class OkBody(Struct, omit_defaults=True):
     """The answer to sub, unsub and login."""
 
     epoch: Epoch | None = None
-    offset: Offset = 0
+    offset: Offset | UnsetType = UNSET
     state: Raw | UnsetType = UNSET
     expires_in: Seconds | None = None
 
