@@ -16,6 +16,7 @@ import ssl as ssl_module
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 import aiofastnet
 from picows import WSHandshakeError, WSInvalidURL, WSParsedURL, WSUpgradeRequest, WSUpgradeResponse
@@ -45,6 +46,7 @@ _OURS = frozenset(
         "transfer-encoding",
     }
 )
+_KEPT = ":/?#[]@!$&'()*+,;=%"
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")
 # A request may be repeated after these (RFC 9110 §15.5.9, RFC 8470, RFC 6585).
 _RETRYABLE_4XX = frozenset({408, 425, 429})
@@ -191,12 +193,25 @@ def _host_header(target: WSParsedURL) -> str:
 
 def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> WSParsedURL:
     try:
-        parsed = parse_url(url, False)
+        parsed = parse_url(_ascii(url), False)
     except (WSInvalidURL, ValueError):
         parsed = None
     if parsed is None or parsed.scheme not in schemes:
         raise ValueError(f"{name}: expected a URL that begins with {', '.join(f'{s}://' for s in schemes)}") from None
     return parsed
+
+
+def _ascii(url: str) -> str:
+    """The URL as it may stand in a request line. What is percent-encoded already is left alone."""
+    parts = urlsplit(url)
+    netloc = parts.netloc if parts.netloc.isascii() else _ascii_netloc(parts)
+    return urlunsplit(parts._replace(netloc=netloc, path=quote(parts.path, _KEPT), query=quote(parts.query, _KEPT)))
+
+
+def _ascii_netloc(parts: SplitResult) -> str:
+    before, at, _ = parts.netloc.rpartition("@")
+    host = (parts.hostname or "").encode("idna").decode()
+    return quote(before, _KEPT) + at + host + (f":{parts.port}" if parts.port is not None else "")
 
 
 def _explain(error: Exception) -> DialError:

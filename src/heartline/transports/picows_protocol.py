@@ -11,10 +11,11 @@ Invariants:
 - A fault that picows' parser finds reaches the link before picows acts on it.
 """
 
+import contextlib
 from asyncio import Transport
 from typing import Any
 
-from picows import WSAutoPingStrategy
+from picows import WSAutoPingStrategy, WSTransport
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not in its stubs
 
 from .link import Link
@@ -102,6 +103,8 @@ class HeartProtocol(WSProtocol):  # type: ignore[misc]  # no stubs
         try:
             if self.transport is not None:
                 super().connection_lost(exc)
+                if self.transport.is_client_side:
+                    _take_outcome(self.transport)
         finally:
             self.quiet.link = None  # or link, transport and logger keep each other alive
 
@@ -109,3 +112,12 @@ class HeartProtocol(WSProtocol):  # type: ignore[misc]  # no stubs
         if self.quiet.link is not None:
             self.quiet.link.eof()
         return False
+
+
+def _take_outcome(transport: WSTransport) -> None:
+    """Look at the exception picows keeps for `wait_disconnected`, or asyncio logs that nobody did.
+
+    The future behind it is done, so the coroutine never waits and needs no task.
+    """
+    with contextlib.suppress(Exception, StopIteration):
+        transport.wait_disconnected().send(None)
