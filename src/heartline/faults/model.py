@@ -109,9 +109,7 @@ class FaultModel:
         if rules.kind_after is not None and now >= rules.kind_after:
             return DialVerdict.ACCEPT
         while self._outage is not None and now >= self._outage[1]:
-            self._outage = _window(
-                rules, self._outages, rules.refuse_every, rules.refuse_for, self._outage[1]
-            )
+            self._outage = _window(rules, self._outages, rules.refuse_every, rules.refuse_for, self._outage[1])
         if self._outage is not None and now >= self._outage[0]:
             return DialVerdict.REFUSE
         if drawn < rules.refuse_chance:

@@ -54,15 +54,11 @@ class FaultRules:
     )
     cut_loses_data: bool = field(
         default=True,
-        metadata=_about(
-            "", "A cut is a reset and loses what is in flight; otherwise that arrives, then the end."
-        ),
+        metadata=_about("", "A cut is a reset and loses what is in flight; otherwise that arrives, then the end."),
     )
     freeze_every: float | None = field(
         default=None,
-        metadata=_about(
-            "s", "Freeze each link after about this long, again so long after a thaw; off when not given."
-        ),
+        metadata=_about("s", "Freeze each link after about this long, again so long after a thaw; off when not given."),
     )
     freeze_for: float = field(
         default=5.0, metadata=_about("s", "How long a freeze lasts; inf makes the link half-open for ever.")
@@ -83,19 +79,11 @@ class FaultRules:
     )
     refuse_every: float | None = field(
         default=None,
-        metadata=_about(
-            "s", "Refuse all dials for a while, about this long after the last time; off when not given."
-        ),
+        metadata=_about("s", "Refuse all dials for a while, about this long after the last time; off when not given."),
     )
-    refuse_for: float = field(
-        default=5.0, metadata=_about("s", "How long such an outage lasts; inf never ends.")
-    )
-    refuse_chance: float = field(
-        default=0.0, metadata=_about("share", "Share of dials refused at random, 0 to 1.")
-    )
-    hang_chance: float = field(
-        default=0.0, metadata=_about("share", "Share of dials that are never answered, 0 to 1.")
-    )
+    refuse_for: float = field(default=5.0, metadata=_about("s", "How long such an outage lasts; inf never ends."))
+    refuse_chance: float = field(default=0.0, metadata=_about("share", "Share of dials refused at random, 0 to 1."))
+    hang_chance: float = field(default=0.0, metadata=_about("share", "Share of dials that are never answered, 0 to 1."))
     spread: float = field(
         default=1.0,
         metadata=_about("share", "How far each gap strays from its mean: 0 is exact, 1 from 0 to twice."),
