@@ -16,7 +16,7 @@ from collections.abc import Callable
 from msgspec import Raw
 
 from heartline.core.codes import Code
-from heartline.core.frames import Move, MoveBody, Now
+from heartline.core.frames import INBOX, Move, MoveBody, Now
 from heartline.core.outbox import Kind
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.ports import LogEntry, ServerCodec, SessionRecord, Slice
@@ -128,6 +128,16 @@ class Node:
         if self.detached:
             moments.append(next(iter(self.detached.values())).detached_at + self.limits.session_ttl)
         return min((at for at in moments if at is not None), default=None)
+
+    @property
+    def wants_flush(self) -> bool:
+        """Whether the end of this turn has something to do."""
+        return bool(self._fresh or self._acking or self.unsaved)
+
+    @property
+    def throttled(self) -> bool:
+        """Whether a session waits for its rate to let the next message start."""
+        return bool(self._throttled)
 
     def trace(self, what: str, details: dict[str, object]) -> None:
         """Report something that matters; never a secret, never a payload."""
@@ -259,6 +269,12 @@ class Node:
             link = subscription.feed.link
             if subscription.flow is not Flow.ASKING and not link.congested:
                 link.say(payload)
+
+    def tell_now(self, session: Session, event: str, data: bytes) -> None:
+        """Tell one session something that may be dropped."""
+        link = session.link
+        if link is not None and not link.congested:
+            link.say(self.codec.encode(Now(INBOX, event, Raw(data))))
 
     def revoke(self, session: Session, channel: str, code: str, message: str) -> None:
         """Take a channel away from a session."""

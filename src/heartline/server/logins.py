@@ -1,0 +1,60 @@
+"""The application's login hook: from a function to a verdict.
+
+Invariant: a hook that returns something else than an identity is a programmer's error, told in the log and to the
+client as "failed", never as a success (test_login_must_return_an_identity).
+"""
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from heartline.core.server.handshake import Accepted
+from heartline.transports.api import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a client is. `name` must stay the same for its sessions to be resumed; `user` is handed to your handlers.
+
+    `expires_in`: seconds until the credentials must be renewed; the client is asked in time, and closed with
+    "login again" if it does not answer.
+    """
+
+    name: str
+    user: Any = None
+    expires_in: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or not isinstance(self.name, str):
+            raise TypeError(f"Identity.name must be a non-empty string, not {self.name!r}")
+        if self.expires_in is not None and not self.expires_in > 0:
+            raise ValueError(f"Identity.expires_in must be above 0, not {self.expires_in!r}")
+
+
+def make_judge(function: Callable[..., Any]) -> Callable[[Raw, Any], Awaitable[Accepted]]:
+    """Wrap a login hook: (payload) or (payload, request); typed by its annotation. Raises TypeError early."""
+    hints = typing.get_type_hints(function)
+    names = list(inspect.signature(function).parameters)
+    wants_request = [name for name in names if hints.get(name) is Request or name == "request"]
+    payloads = [name for name in names if name not in wants_request]
+    if len(wants_request) > 1 or len(payloads) > 1:
+        raise TypeError("a login takes the payload, the request, or both, and nothing else")
+    decode = msgspec.json.Decoder(hints.get(payloads[0], Any) if payloads else Any).decode
+
+    async def judge(payload: Raw, request: Any) -> Accepted:
+        given = {name: decode(payload) for name in payloads} | dict.fromkeys(wants_request, request)
+        value = function(**given)
+        if hasattr(value, "__await__"):
+            value = await value
+        if isinstance(value, str) and value:
+            return Accepted(value)
+        if isinstance(value, Identity):
+            return Accepted(value.name, value.user, value.expires_in)
+        raise TypeError(f"the login hook must return an Identity or a non-empty string, not {type(value).__name__}")
+
+    return judge

@@ -1,0 +1,71 @@
+"""What an application declared, as the hub reads it.
+
+Invariant: ids and keys are 128 random bits (test_ids_have_128_random_bits).
+"""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Raw
+
+from heartline.core.policy import Heartbeat, ServerLimits
+from heartline.core.ports import ServerCodec
+from heartline.core.server.handshake import Accepted
+from heartline.dialects.native import NativeServer
+from heartline.transports.api import Request
+
+from .channels import Channel
+from .handlers import Handler
+
+Trace = Callable[[float, str, dict[str, object]], None]
+
+
+async def _anybody(payload: Raw, request: object) -> Accepted:
+    del payload, request
+    return Accepted()
+
+
+def new_id() -> str:
+    """128 random bits, to be named in a URL or a log without care."""
+    return secrets.token_urlsafe(16)
+
+
+@dataclass
+class Options:
+    """One application, as declared so far."""
+
+    limits: ServerLimits
+    heartbeat: Heartbeat
+    anonymous: bool = True
+    presence_grace: float = 15.0
+    trace: Trace | None = None
+    about: str = "heartline"
+    node_name: str = field(default_factory=new_id)
+    codec: ServerCodec = field(default_factory=NativeServer)
+    handlers: dict[str, Handler] = field(default_factory=dict)
+    channels: list[Channel] = field(default_factory=list)
+    judge: Callable[[Raw, Any], Awaitable[Accepted]] = _anybody
+    opened: list[Callable[..., Any]] = field(default_factory=list)
+    detached: list[Callable[..., Any]] = field(default_factory=list)
+    ended: list[Callable[..., Any]] = field(default_factory=list)
+    startup: list[Callable[[], Any]] = field(default_factory=list)
+    shutdown: list[Callable[[], Any]] = field(default_factory=list)
+    pages: dict[str, Callable[[Request], Any]] = field(default_factory=dict)
+
+    @staticmethod
+    def new_id() -> str:
+        """See `new_id` of this module."""
+        return new_id()
+
+    @staticmethod
+    def wall_time() -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+    @staticmethod
+    def released(session: str) -> None:
+        """A session was let go; brokers that move sessions between nodes will listen here."""
+        del session

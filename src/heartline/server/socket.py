@@ -1,0 +1,92 @@
+"""One socket of the server: what the transport tells is passed on to the node, in its turn.
+
+Invariant: a socket that closed says nothing more to the node (test_late_socket_events_are_ignored).
+"""
+
+from typing import TYPE_CHECKING
+
+from heartline.core.codes import Code
+from heartline.core.server.link import ServerLink
+from heartline.core.server.tail import Batch
+from heartline.transports.api import Request, Socket, frame_text
+from heartline.transports.clock import now
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+
+class HubSocket:
+    """A `LinkHandler`. `request` is what the application's login may look at."""
+
+    __slots__ = ("_hub", "link", "request", "socket")
+
+    def __init__(self, hub: "Hub", request: Request) -> None:
+        self._hub = hub
+        self.request = request
+        self.socket: Socket | None = None
+        self.link: ServerLink | None = None
+
+    def on_open(self, socket: Socket) -> None:
+        """Begin a link."""
+        self.socket = socket
+        self.link = self._hub.node.open(self.request, now())
+        self.link.socket = self
+
+    def on_message(self, data: bytes) -> None:
+        """One frame."""
+        link = self.link
+        if link is not None:
+            self._hub.node.received(link, data, now())
+            self._hub.turn()
+
+    def on_binary(self, data: bytes) -> None:
+        """Nothing here speaks binary (PROTOCOL 1.2)."""
+        del data
+        if self.link is not None:
+            self.link.close(Code.UNSUPPORTED_DATA, "text messages only")
+            self._hub.turn()
+
+    def on_activity(self) -> None:
+        """A ping or pong of RFC 6455."""
+        if self.link is not None:
+            self._hub.node.alive(self.link, now())
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The socket is gone."""
+        del code, reason
+        link, self.link = self.link, None
+        self.socket = None
+        if link is not None:
+            self._hub.node.lost(link, now())
+            self._hub.turn()
+        if not self._hub.node.links:
+            self._hub.idle.set()
+
+    def on_writable(self) -> None:
+        """The write buffer has drained."""
+        if self.link is not None:
+            self.link.congested = False
+
+    def write(self, out: list[bytes | Batch]) -> None:
+        """Write what the link has to say."""
+        socket = self.socket
+        if socket is None:
+            return
+        for item in out:
+            if isinstance(item, bytes):
+                socket.send(item)
+            else:
+                if item.wire is None:
+                    item.wire = b"".join(map(frame_text, item.payloads))
+                socket.send_framed(item.wire)
+        if socket.congested and self.link is not None:
+            self.link.congested = True
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the socket, or drop it when its peer is not there any more."""
+        socket, self.link = self.socket, None
+        if socket is None:
+            return
+        socket.close(code, reason)
+        if code == Code.PEER_SILENT:
+            socket.abort()
