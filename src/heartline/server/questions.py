@@ -16,7 +16,7 @@ from heartline.core.codes import Code
 from heartline.core.errors import BrokerError, HeartlineError
 from heartline.core.ports import MaybeAwaitable
 from heartline.core.server import effects as do
-from heartline.core.server.handshake import RefusedLogin
+from heartline.core.server.handshake import Accepted, RefusedLogin
 from heartline.core.server.link import ServerLink
 from heartline.core.server.presence import WHO
 from heartline.core.server.session import Session as CoreSession
