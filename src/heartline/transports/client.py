@@ -28,6 +28,7 @@ from .api import DialError, LinkHandler, Socket, SocketLimits, check_headers
 from .connect import open_tcp
 from .link import ClientLink, LinkState
 from .picows_protocol import HeartProtocol
+from .tls import hush_hang_ups
 from .turn import Turn
 
 __all__ = ["dial"]
@@ -108,6 +109,8 @@ class _Dial:
         self.proxy = proxy
         self.subprotocols = subprotocols
         self.ssl = (ssl or ssl_module.create_default_context()) if target.is_secure else None
+        if self.ssl is not None:
+            hush_hang_ups(self.loop)
         self.link = ClientLink(handler, Turn(self.loop), limits)
         self.protocol = HeartProtocol(
             self._answered,

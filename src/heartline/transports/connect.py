@@ -3,11 +3,10 @@
 Invariants:
 - An address that swallows packets delays the next one by `STAGGER`, not by its own time-out: a network with broken
   IPv6 would otherwise use up every dial.
-- One socket comes out or none, also when the caller is cancelled; no task outlives the call.
+- One socket comes out or none, also when the caller is cancelled; attempts that lost are gone a loop turn later.
 """
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Iterable
 from itertools import chain, zip_longest
@@ -45,7 +44,8 @@ async def open_tcp(host: str, port: int) -> socket.socket:
                 error = failure
         raise error
     finally:
-        await _abandon(attempts)
+        for attempt in attempts:
+            _abandon(attempt)
 
 
 def interleave(found: Iterable[Any]) -> list[_Address]:
@@ -68,10 +68,12 @@ async def _attempt(loop: asyncio.AbstractEventLoop, address: _Address) -> socket
     return sock
 
 
-async def _abandon(attempts: set[asyncio.Task[socket.socket]]) -> None:
-    """End the attempts that lost. One that has connected meanwhile is closed."""
-    for attempt in attempts:
-        attempt.cancel()
-    for attempt in attempts:
-        with contextlib.suppress(OSError, asyncio.CancelledError):
-            (await attempt).close()
+def _abandon(attempt: asyncio.Task[socket.socket]) -> None:
+    """End an attempt that lost, without waiting: the caller may be being cancelled itself."""
+    attempt.cancel()
+    attempt.add_done_callback(_discard)
+
+
+def _discard(attempt: asyncio.Task[socket.socket]) -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()  # it connected in the same moment as the one that won

@@ -28,6 +28,7 @@ from .api import Accept, Headers, Request, Respond, Router, SocketLimits
 from .linger import Linger
 from .link import ServerLink, peer_name
 from .picows_protocol import HeartProtocol
+from .tls import hush_hang_ups
 from .turn import Turn
 
 __all__ = ["PortListener", "listen"]
@@ -60,6 +61,7 @@ async def listen(
     listener = PortListener(router, limits or SocketLimits())
     tls: dict[str, Any] = {}
     if ssl is not None:
+        hush_hang_ups(listener.loop)
         tls = {"ssl": ssl, "ssl_handshake_timeout": listener.limits.handshake_timeout, "ssl_shutdown_timeout": 2.0}
     where: dict[str, Any] = (
         {"sock": sock} if sock is not None else {"host": host, "port": port, "reuse_port": reuse_port or None}
