@@ -71,10 +71,11 @@ class Tail:
             if sent in batches:
                 batch = batches[sent]
             else:
-                batch = batches[sent] = self._batch(codec, fresh, sent)
+                batch = batches[sent] = self._batch(codec, subscription.wire_name, fresh, sent)
             if batch is not None:
                 subscription.go_live_with(batch, fresh[0].prev, now)
 
-    def _batch(self, codec: ServerCodec, fresh: list[LogEntry], sent: int) -> Batch | None:
+    @staticmethod
+    def _batch(codec: ServerCodec, name: str, fresh: list[LogEntry], sent: int) -> Batch | None:
         entries = fresh if fresh[0].offset > sent else [e for e in fresh if e.offset > sent]
-        return encode_entries(codec, self.channel, entries) if entries else None
+        return encode_entries(codec, name, entries) if entries else None
