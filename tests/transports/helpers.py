@@ -3,15 +3,22 @@
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from heartline.transports import Accept, Listener, Request, Router, Socket, SocketLimits, frame_text, listen
 from heartline.transports.frames import Opcode, frame, masked_frame
 
 PATIENCE = 10.0  # seconds until a test that waits for something fails
+
+
+async def eventually(condition: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Wait for something that tells nobody when it comes. TimeoutError when it does not."""
+    async with asyncio.timeout(patience):
+        while not condition():  # noqa: ASYNC110  # there is no event to wait for
+            await asyncio.sleep(0.002)
 
 
 class Recorder:
@@ -192,15 +199,13 @@ class RawPeer:
     def shut(self) -> None:
         self.writer.transport.abort()
 
-    async def __aenter__(self) -> "RawPeer":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.shut()
-        try:
+        with suppress(OSError):
             await self.writer.wait_closed()
-        except OSError:
-            pass
 
 
 def close_payload(code: int, reason: bytes = b"") -> bytes:
@@ -215,6 +220,7 @@ __all__ = [
     "Recorder",
     "Server",
     "close_payload",
+    "eventually",
     "frame_text",
     "serving",
 ]

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +71,7 @@ def test_no_more_than_the_limit_is_held() -> None:
 def test_text_may_be_cut_anywhere_even_inside_a_character(text: str, cuts: list[int]) -> None:
     raw = text.encode()
     points = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
-    parts = [raw[a:b] for a, b in zip(points, points[1:], strict=False)]
+    parts = [raw[a:b] for a, b in itertools.pairwise(points)]
     frames = [(TEXT if i == 0 else CONT, i == len(parts) - 1, part) for i, part in enumerate(parts)]
     assert feed(*frames) == [(TEXT, raw)]
 
@@ -84,7 +86,7 @@ def test_text_that_is_not_utf8_is_refused_at_the_first_frame_that_shows_it(raw: 
         try:
             assembler.feed(TEXT if i == 0 else CONT, fin, False, part)
         except WireFault as error:
-            assert error.code == 1007
+            assert error.code == 1007  # noqa: PT017  # where it is raised is what is tested
             assert not _can_become_utf8(seen, final=fin)
             return
         assert _can_become_utf8(seen, final=fin)
@@ -95,7 +97,16 @@ def _can_become_utf8(raw: bytes, *, final: bool) -> bool:
     """A slow model: whole, or completed by some continuation bytes."""
     tails = [b""]
     if not final:
-        tails += [b"\x80", b"\xbf", b"\x80\x80", b"\xbf\xbf", b"\xbf\x80", b"\x80\xbf", b"\x80\x80\x80", b"\xbf\x80\x80"]
+        tails += [
+            b"\x80",
+            b"\xbf",
+            b"\x80\x80",
+            b"\xbf\xbf",
+            b"\xbf\x80",
+            b"\x80\xbf",
+            b"\x80\x80\x80",
+            b"\xbf\x80\x80",
+        ]
         tails += [b"\x8f\x80\x80", b"\x9f\x80", b"\x90\x80\x80", b"\xa0\x80", b"\x9f\xbf", b"\xa0\xbf"]
     for tail in tails:
         try:
@@ -119,11 +130,11 @@ def test_any_order_of_frames_gives_messages_or_one_fault(frames: list[tuple[int,
     assembler = Assembler(1000)
     inside = False
     for opcode, fin, payload in frames:
-        legal = opcode in (TEXT, BINARY) and not inside or opcode == CONT and inside
+        legal = (opcode in (TEXT, BINARY) and not inside) or (opcode == CONT and inside)
         try:
             message = assembler.feed(opcode, fin, False, payload)
         except WireFault as error:
-            assert error.code == 1007 or not legal
+            assert error.code == 1007 or not legal  # noqa: PT017
             return
         assert legal
         assert (message is not None) == fin

@@ -102,7 +102,10 @@ BROKEN: dict[str, tuple[int, Act]] = {
     "text that is not UTF-8": (1007, lambda peer: _unmasked(peer, Opcode.TEXT, b"\xff")),
     "a message too big": (1009, lambda peer: _unmasked(peer, Opcode.TEXT, b"x" * 1001)),
     "a close code that is never sent": (1002, lambda peer: _unmasked(peer, Opcode.CLOSE, close_payload(1005))),
-    "a close reason that is not UTF-8": (1007, lambda peer: _unmasked(peer, Opcode.CLOSE, close_payload(1000, b"\xff"))),
+    "a close reason that is not UTF-8": (
+        1007,
+        lambda peer: _unmasked(peer, Opcode.CLOSE, close_payload(1000, b"\xff")),
+    ),
 }
 
 

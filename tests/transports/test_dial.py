@@ -1,6 +1,7 @@
 """What a dial says when it fails, and that it leaves nothing behind."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ import uvloop
 from heartline.transports import DialError, Respond, dial
 from heartline.transports.connect import STAGGER, interleave, open_tcp
 
-from .helpers import PATIENCE, RawPeer, Recorder, serving
+from .helpers import RawPeer, Recorder, eventually, serving
 from .test_client_rfc import answer_101, raw_server
 
 
@@ -34,12 +35,8 @@ async def nothing_left() -> AsyncIterator[None]:
     loop: Any = asyncio.get_running_loop()
     before, tasks = sockets(), asyncio.all_tasks()
     yield
-    try:
-        async with asyncio.timeout(3):
-            while sockets() != before or asyncio.all_tasks() != tasks:
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pass
+    with contextlib.suppress(TimeoutError):
+        await eventually(lambda: sockets() == before and asyncio.all_tasks() == tasks, 3)
     assert sockets() == before
     assert asyncio.all_tasks() == tasks
     for timer in getattr(loop, "_scheduled", ()):  # uvloop keeps its timers to itself
@@ -101,8 +98,20 @@ def test_a_name_that_is_not_found_is_retryable() -> None:
 
 @pytest.mark.parametrize(
     ("status", "retryable"),
-    [(200, True), (302, True), (400, False), (401, False), (403, False), (404, False), (426, False)]
-    + [(408, True), (425, True), (429, True), (500, True), (503, True)],
+    [
+        (200, True),
+        (302, True),
+        (400, False),
+        (401, False),
+        (403, False),
+        (404, False),
+        (426, False),
+        (408, True),
+        (425, True),
+        (429, True),
+        (500, True),
+        (503, True),
+    ],
 )
 def test_an_http_status_is_told_and_classed(status: int, retryable: bool) -> None:
     async def run() -> None:
@@ -190,9 +199,7 @@ def test_a_dial_cancelled_after_any_number_of_turns_leaves_nothing(run_in: Any) 
                         outcomes.add("cancelled")
                     if client.opened:
                         await client.end()
-                    async with asyncio.timeout(PATIENCE):
-                        while server.listener._connections:  # type: ignore[attr-defined]
-                            await asyncio.sleep(0.001)
+                    await eventually(lambda: not server.listener._connections)  # type: ignore[attr-defined]
             assert outcomes == {"open", "cancelled"}
 
     run_in(run())

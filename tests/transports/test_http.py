@@ -1,13 +1,14 @@
 """What a port answers that is no WebSocket, or not yet."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 
 from heartline.transports import Accept, Request, Respond, SocketLimits
 
-from .helpers import UPGRADE, Opcode, RawPeer, Recorder, serving
+from .helpers import UPGRADE, Opcode, RawPeer, Recorder, eventually, serving
 
 
 async def _ask(port: int, line: str = "GET / HTTP/1.1", headers: dict[str, str] | None = None) -> tuple[str, bytes]:
@@ -198,12 +199,18 @@ def test_a_peer_that_does_not_take_its_answer_is_dropped() -> None:
     async def run() -> None:
         body = bytes(32 << 20)
         limits = SocketLimits(handshake_timeout=0.3)
-        async with serving(lambda request: Respond(200, body), limits=limits) as server:
-            async with await RawPeer.connect(server.port) as peer:
-                peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
-                await peer.request("GET / HTTP/1.1", {"Host": "x"})
-                server.listener.close()
-                await asyncio.wait_for(server.listener.wait_closed(), 5)
+        asked = asyncio.Event()
+
+        def router(request: Request) -> Respond:
+            asked.set()
+            return Respond(200, body)
+
+        async with serving(router, limits=limits) as server, await RawPeer.connect(server.port) as peer:
+            peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await peer.request("GET / HTTP/1.1", {"Host": "x"})
+            await asked.wait()
+            assert server.listener._connections == 1  # type: ignore[attr-defined]
+            await eventually(lambda: server.listener._connections == 0, 3)  # type: ignore[attr-defined]
 
     asyncio.run(run())
 
@@ -252,15 +259,11 @@ def test_at_max_links_an_upgrade_is_answered_503_and_a_plain_request_is_served()
                 assert (await _ask(server.port, headers={"Host": "x"}))[1] == b"fine"
                 await first.send(Opcode.CLOSE, b"\x03\xe8")
                 await first.rest()
-                async with asyncio.timeout(5):
-                    while server.listener.links == 2:
-                        await asyncio.sleep(0.01)
+                await eventually(lambda: server.listener.links == 1)
                 async with await RawPeer.upgraded(server.port):
                     assert server.listener.links == 2
 
-            async with asyncio.timeout(5):
-                while server.listener.links:
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: server.listener.links == 0)
 
     asyncio.run(run())
 
@@ -272,15 +275,12 @@ def test_close_stops_accepting_and_leaves_links_to_their_owner() -> None:
             link = await server.link()
             async with await RawPeer.connect(port) as waiting:
                 await waiting.write(b"GET /")
-                while not server.listener._waiting:  # type: ignore[attr-defined]
-                    await asyncio.sleep(0.01)
+                await eventually(lambda: server.listener._waiting)  # type: ignore[attr-defined]
                 server.listener.close()
                 server.listener.close()
                 assert server.listener.addresses == []
-                try:
+                with contextlib.suppress(ConnectionResetError):
                     assert await waiting.rest() == b""
-                except ConnectionResetError:
-                    pass
             with pytest.raises(ConnectionRefusedError):
                 await RawPeer.connect(port)
             await peer.send(Opcode.TEXT, b"still here")

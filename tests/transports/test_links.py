@@ -14,7 +14,7 @@ from heartline.transports import Accept, Listener, Request, SocketLimits, dial, 
 from heartline.transports import link as link_module
 from heartline.transports.link import LinkState
 
-from .helpers import PATIENCE, Opcode, RawPeer, Recorder, Server, close_payload, serving
+from .helpers import PATIENCE, Opcode, RawPeer, Recorder, Server, close_payload, eventually, serving
 
 RUNNERS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
 Runner = Callable[[Coroutine[Any, Any, None]], None]
@@ -39,9 +39,7 @@ async def pair(*, echo: bool = False, limits: SocketLimits | None = None) -> Asy
 
 async def closed(server: Server, link: Recorder) -> None:
     await link.end()
-    async with asyncio.timeout(PATIENCE):
-        while server.listener.links:
-            await asyncio.sleep(0)
+    await eventually(lambda: not server.listener.links)
 
 
 # --- order and joining ---
@@ -95,7 +93,7 @@ class Writes:
 
 def test_the_first_of_a_turn_is_written_at_once_and_the_others_in_one_write() -> None:
     async def run() -> None:
-        async with pair() as (server, client):
+        async with pair() as (server, _client):
             writes = Writes(server)
             for round_ in range(3):
                 for _ in range(8):
@@ -441,9 +439,7 @@ def test_a_closed_link_leaves_nothing_behind() -> None:
                     client.socket = ours.socket = None
                     del client, connection, ours
                 server.links.clear()
-                async with asyncio.timeout(PATIENCE):
-                    while len(os.listdir("/proc/self/fd")) > before:
-                        await asyncio.sleep(0.01)
+                await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
                 await asyncio.sleep(0.05)
                 assert [link() for link in links] == [None] * len(links)
             finally:
@@ -459,7 +455,11 @@ def test_our_types_are_what_the_protocols_ask_for() -> None:
     from heartline.transports.link import ClientLink, ServerLink
     from heartline.transports.server import PortListener
 
-    for protocol, kinds in ((Socket, (ServerLink, ClientLink)), (Listener, (PortListener,)), (LinkHandler, (Recorder,))):
+    for protocol, kinds in (
+        (Socket, (ServerLink, ClientLink)),
+        (Listener, (PortListener,)),
+        (LinkHandler, (Recorder,)),
+    ):
         names = {name for name in vars(protocol) if not name.startswith("_")}
         assert names
         for kind in kinds:

@@ -117,10 +117,10 @@ def test_a_link_leads_through_a_proxy(scheme: str, kind: str) -> None:
         authority.configure_trust(theirs)
         tls = scheme == "wss"
         connect = Connect()
-        async with serving(echo=True, **({"ssl": ours} if tls else {})) as server, nothing_left():
-            async with proxying(connect if kind == "http" else socks5) as port:
-                url = server.url(scheme=scheme, host="localhost")
-                await _echoes(url, f"{kind}://127.0.0.1:{port}", theirs if tls else None)
+        serve = serving(echo=True, ssl=ours if tls else None)
+        async with serve as server, nothing_left(), proxying(connect if kind == "http" else socks5) as port:
+            url = server.url(scheme=scheme, host="localhost")
+            await _echoes(url, f"{kind}://127.0.0.1:{port}", theirs if tls else None)
 
     asyncio.run(run())
 

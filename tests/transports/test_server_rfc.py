@@ -90,7 +90,7 @@ def test_control_frames_are_served_inside_a_fragmented_message() -> None:
     async def run() -> None:
         async with serving() as server, await RawPeer.upgraded(server.port) as peer:
             link = await server.link()
-            await peer.send(Opcode.TEXT, "gr".encode(), fin=False)
+            await peer.send(Opcode.TEXT, b"gr", fin=False)
             await peer.send(Opcode.PING, b"still there?")
             await peer.send(Opcode.CONTINUATION, "ü".encode()[:1], fin=False)
             await peer.send(Opcode.PONG, b"unasked")

@@ -258,14 +258,7 @@ class Link(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if (
-            kind is not _TEXT
-            or not frame.fin
-            or not self._plain
-            or frame.rsv1
-            or frame.rsv2
-            or frame.rsv3
-        ):
+        if kind is not _TEXT or not frame.fin or not self._plain or frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._rare_frame(kind.value, frame)
             return
         data = frame.get_payload_as_bytes()
