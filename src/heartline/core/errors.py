@@ -9,6 +9,7 @@
     ├── RequestTimeout      we stopped waiting; the message goes on (`n` names it)
     ├── OutboxFull          nothing was queued: `messages` and `bytes` tell the fill
     ├── SubscriptionRefused the server said no: `code`, `message`
+    ├── UnexpectedData      a reply or an entry does not fit the type asked for
     ├── LoginRefused        refused for good
     ├── GaveUp              max_attempts dials failed; `retry_now()` is the way back
     ├── ConnectionClosed    close() or end() was called, or the server ended the session
@@ -88,6 +89,10 @@ class SubscriptionRefused(HeartlineError):
         self.channel = channel
         self.code = code
         self.message = message
+
+
+class UnexpectedData(HeartlineError, ValueError):
+    """A reply or an entry does not fit the type asked for. The text names the place, never the value."""
 
 
 class LoginRefused(HeartlineError):
