@@ -7,7 +7,7 @@ import pytest
 
 from heartline.transports import SocketLimits
 
-from .helpers import Opcode, RawPeer, Recorder, close_payload, serving
+from .helpers import Opcode, RawPeer, Recorder, close_payload, frame_text, serving
 
 Peer = Callable[[RawPeer], Awaitable[None]]
 
@@ -295,11 +295,14 @@ def test_abort_says_nothing() -> None:
     async def run() -> None:
         async with serving() as server, await RawPeer.upgraded(server.port) as peer:
             link = await server.link()
+            link.socket.send(b"written at once")
+            link.socket.send(b"joined")
             link.socket.abort()
+            assert link.socket.buffered == 0
             link.socket.abort()
             link.socket.send(b"x")
             assert await link.end() == (1006, "")
-            assert await peer.rest() == b""
+            assert await peer.rest() == frame_text(b"written at once")
             assert link.socket.buffered == 0
             link.socket.close()
             link.socket.abort()

@@ -155,6 +155,8 @@ class Link(WSListener):
         if self._state is LinkState.OPEN:
             self._go(LinkState.CLOSING)
         if self._state is LinkState.CLOSING:
+            self._joined = []
+            self._joined_bytes = 0
             self._transport.abort()
 
     def pause_reading(self) -> None:
