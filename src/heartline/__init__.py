@@ -19,7 +19,9 @@ if TYPE_CHECKING:
         Gap,
         Receipt,
         StateChange,
+        StateWatch,
         Subscription,
+        Volatile,
         connect,
     )
     from heartline.core.errors import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         Replaced,
         RequestTimeout,
         SubscriptionRefused,
+        UnexpectedData,
     )
     from heartline.core.outbox import Outcome
     from heartline.core.policy import BackOff, ClientPolicy, Full, Heartbeat, OutboxLimits, ServerLimits
@@ -47,10 +50,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "heartline.client": "Connection Cursor Entry Gap Receipt StateChange Subscription connect",
+    "heartline.client": "Connection Cursor Entry Gap Receipt StateChange StateWatch Subscription Volatile connect",
     "heartline.core.errors": (
         "BadFrame BrokerError ConnectionClosed Expired GaveUp HeartlineError LoginRefused NotDelivered OutboxFull "
-        "OutcomeUnknown Rejected Replaced RequestTimeout SubscriptionRefused"
+        "OutcomeUnknown Rejected Replaced RequestTimeout SubscriptionRefused UnexpectedData"
     ),
     "heartline.core.outbox": "Outcome",
     "heartline.core.policy": "BackOff ClientPolicy Full Heartbeat OutboxLimits ServerLimits",
@@ -97,9 +100,12 @@ __all__ = [
     "Session",
     "State",
     "StateChange",
+    "StateWatch",
     "Stats",
     "Subscription",
     "SubscriptionRefused",
+    "UnexpectedData",
+    "Volatile",
     "connect",
 ]
 

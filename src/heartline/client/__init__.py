@@ -1,0 +1,26 @@
+"""The asyncio client: a thin shell around `heartline.core.client`. Begin with `connect`."""
+
+from heartline.core.outbox import Outcome
+from heartline.core.states import State
+
+from .connect import connect
+from .connection import Connection
+from .items import Cursor, Entry, Gap, Volatile
+from .receipt import Receipt
+from .states import StateChange, StateWatch
+from .subscription import Subscription
+
+__all__ = [
+    "Connection",
+    "Cursor",
+    "Entry",
+    "Gap",
+    "Outcome",
+    "Receipt",
+    "State",
+    "StateChange",
+    "StateWatch",
+    "Subscription",
+    "Volatile",
+    "connect",
+]

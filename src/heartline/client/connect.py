@@ -1,0 +1,69 @@
+"""`connect`: from a URL to a `Connection`.
+
+Invariant: nothing is dialled here, and nothing that can be seen to be wrong passes (test_connect_refuses_nonsense).
+"""
+
+import ssl as ssl_module
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import version as version_of
+
+from heartline.core.policy import ClientPolicy, OutboxLimits
+from heartline.core.ports import Trace
+from heartline.transports.api import SocketLimits
+
+from .connection import Connection
+from .options import Options, Source, policy_of
+
+
+def connect(
+    url: str,
+    *,
+    login: Source[object] = None,
+    outbox: OutboxLimits | None = None,
+    policy: ClientPolicy | None = None,
+    on: Mapping[str, Callable[..., object]] | None = None,
+    headers: Source[Mapping[str, str]] | None = None,
+    ssl: ssl_module.SSLContext | None = None,
+    proxy: str | None = None,
+    limits: SocketLimits | None = None,
+    name: str = "heartline-python",
+    version: str | None = None,
+    linger: float = 5.0,
+    trace: Trace | None = None,
+) -> Connection:
+    """Make a connection to a heartline server. Use it with `async with`, or call `start()`; nothing is dialled before.
+
+    `url`: ws:// or wss://. `login`: any JSON value, or a function or coroutine function that gives one; it is called
+    for every link and when credentials have to be renewed, and one that raises counts as a failed attempt.
+    `policy`: heartbeat, back-off, times and limits; `outbox`: its limits alone. `on`: handlers by event, as `Connection.on`.
+
+    Of the network: `headers` of the upgrade request (a mapping, or a function as for `login`), `ssl` for wss://
+    instead of the system's trust, `proxy` (http://, https://, socks4:// or socks5://), `limits` of a socket.
+
+    `name` and `version` are told to the server. `linger`: seconds that leaving `async with` waits for messages that
+    have no outcome. `trace(now, what, details)` is told what matters, never payload or secrets.
+
+    Raises TypeError and ValueError, naming the argument.
+    """
+    options = Options(
+        url=url,
+        policy=policy_of(policy, outbox),
+        login=login,
+        headers=headers,
+        ssl=ssl,
+        proxy=proxy,
+        limits=limits if limits is not None else SocketLimits(),
+        about={"name": name, "version": version if version is not None else _own_version()},
+        trace=trace,
+        linger=linger,
+    )
+    connection = Connection(options)
+    for event, handler in (on or {}).items():
+        connection.on(event, handler)
+    return connection
+
+
+@cache
+def _own_version() -> str:
+    return version_of("heartline")

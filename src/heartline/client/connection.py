@@ -1,0 +1,383 @@
+"""The connection as an application holds it.
+
+Invariants:
+- closing is immediate and final in every state, and leaves no task, timer or socket (test_close_in_every_state);
+- one that is dropped without being closed warns with ResourceWarning (test_a_dropped_connection_warns);
+- any of its awaits may be cancelled at any moment (test_cancel_anything_at_any_time).
+"""
+
+import asyncio
+import logging
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, overload
+
+from heartline.core.errors import HeartlineError
+from heartline.core.names import check_name
+from heartline.core.outbox import Kind
+from heartline.core.states import State
+
+from .clock import now
+from .items import Cursor, Gap, convert, decode, decoder_of
+from .lane import Lane
+from .options import Options, encode
+from .receipt import Receipt
+from .shell import Shell
+from .states import StateChange, StateWatch
+from .subscription import Subscription
+
+logger = logging.getLogger("heartline.client")
+
+T = TypeVar("T")
+HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
+Since = Literal["now", "beginning"] | Cursor | int | None
+
+
+class Connection:
+    """One session with a server, over as many links as it takes. `connect` makes one.
+
+    Use it with `async with`, or call `start` and later `close`. It dials in the background; nothing here waits for the
+    network unless it says so. All methods belong to the loop in which it was started.
+
+    While it is refused for good (`State.REFUSED`) whatever sends or waits raises the reason: `LoginRefused`,
+    `Replaced`, `ConnectionClosed` or `BadFrame`. When it has given up (`State.GAVE_UP`, only with
+    `ClientPolicy.max_attempts`) requests and sends wait on, requests until their time-out, and what has no time-out
+    raises `GaveUp`. `retry_now()` is the way back from both.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._shell = Shell(options)
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to dial. Does not wait for the network. A second call does nothing; a closed connection stays closed."""
+        shell = self._shell
+        if self.state is State.CLOSED:
+            raise RuntimeError("this connection was closed: make a new one with heartline.connect()")
+        if shell.loop is None:
+            shell.start(asyncio.get_running_loop())
+
+    async def close(self) -> None:
+        """Leave at once and for good; what is not settled ends as expired or unknown. May be called again, anywhere.
+
+        The session stays at the server for as long as that keeps it. Returns when sockets and tasks are gone: at once,
+        or after about a second when the server does not answer the goodbye.
+        """
+        self._shell.close()
+        await self._shell.wait_gone()
+
+    async def end(self) -> None:
+        """Tell the server to forget the session, then close. Offline nobody can be told: the server's own time ends it."""
+        self._shell.close(end=True)
+        await self._shell.wait_gone()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close; without an exception wait up to `linger` seconds first, until everything sent is settled."""
+        try:
+            if kind is None and self.pending:
+                await self._linger()
+        finally:
+            await self.close()
+
+    async def _linger(self) -> None:
+        try:
+            await self.settled(self._shell.options.linger)
+        except (TimeoutError, HeartlineError) as error:
+            if self.state is not State.CLOSED:
+                logger.warning("closed with %d messages not settled (%s)", self.pending, error)
+
+    def __del__(self) -> None:
+        shell = getattr(self, "_shell", None)
+        if shell is None or shell.loop is None or shell.machine.state is State.CLOSED:
+            return
+        warnings.warn(f"{self!r} was dropped without being closed", ResourceWarning, source=self, stacklevel=2)
+        if not shell.loop.is_closed():
+            shell.loop.call_soon_threadsafe(shell.abandon)
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.state.value}, {self.pending} pending>"
+
+    # --- how it stands --------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self._shell.machine.state
+
+    @property
+    def session_id(self) -> str | None:
+        """The session's public name; None before the first welcome."""
+        return self._shell.machine.session
+
+    @property
+    def pending(self) -> int:
+        """Messages that have no outcome yet."""
+        return len(self._shell.machine.outbox)
+
+    async def connected(self, timeout: float | None = None) -> None:
+        """Wait until messages flow. Raises TimeoutError, `GaveUp`, and what refused the connection."""
+        async with asyncio.timeout(timeout):
+            await self._shell.states.connected()
+
+    async def settled(self, timeout: float | None = None) -> None:
+        """Wait until every message has its outcome. Raises TimeoutError, `GaveUp`, and what refused the connection."""
+        async with asyncio.timeout(timeout):
+            await self._shell.outcomes.all_settled()
+
+    def watch(self) -> StateWatch:
+        """Iterate over state changes from now on. It ends when the connection is closed; the last 64 are kept."""
+        return self._shell.states.watch()
+
+    def on_state(self, callback: Callable[[StateChange], object]) -> Callable[[], None]:
+        """Call a function with every `StateChange`. Returns a function that ends this."""
+        return self._shell.states.listen(callback)
+
+    def retry_now(self) -> None:
+        """The person wants it now: dial at once if waiting, given up or refused; probe the link if open."""
+        self._shell.machine.retry_now(now())
+        self._shell.run()
+
+    def network_changed(self) -> None:
+        """The system said that the network changed: dial at once if waiting, probe the link if open."""
+        self._shell.machine.hint(now(), "the network changed")
+        self._shell.run()
+
+    def resumed_from_background(self) -> None:
+        """The application is in the foreground again: dial at once if waiting, probe the link if open."""
+        self._shell.machine.hint(now(), "back in the foreground")
+        self._shell.run()
+
+    # --- up -------------------------------------------------------------------------------------
+
+    @overload
+    async def request(
+        self,
+        event: str,
+        data: object = None,
+        *,
+        type: type[T],
+        timeout: float | None = 30.0,
+        idempotent: bool = False,
+    ) -> T: ...
+
+    @overload
+    async def request(
+        self,
+        event: str,
+        data: object = None,
+        *,
+        type: Any = None,
+        timeout: float | None = 30.0,
+        idempotent: bool = False,
+    ) -> Any: ...
+
+    async def request(
+        self,
+        event: str,
+        data: object = None,
+        *,
+        type: Any = None,  # noqa: A002  # the word that says it
+        timeout: float | None = 30.0,
+        idempotent: bool = False,
+    ) -> Any:
+        """Have an event handled and return its reply, as `type` or as plain JSON values.
+
+        `timeout`: seconds, None waits for ever. `idempotent`: handling it twice does no harm, so when the server loses
+        its memory it is sent again instead of ending as unknown. Cancelling it takes the message back if it was never
+        written.
+
+        Raises `Rejected` (the server's `code`, `message`, `details`), `Expired` (it never left: not sent in time,
+        dropped, closed before), `RequestTimeout` (sent, may still be handled), `OutcomeUnknown`, `OutboxFull`,
+        `UnexpectedData` (handled, but the reply does not fit `type`), and what closed or refused the connection.
+        """
+        self._check_started()
+        check_name(event, "event")
+        _check_seconds("timeout", timeout)
+        decoder = decoder_of(type)
+        reply = await self._shell.outcomes.request(event, encode("data", data), timeout, idempotent)
+        return decode("the reply to " + repr(event), decoder, reply)
+
+    async def send(
+        self, event: str, data: object = None, *, expires: float | None = None, idempotent: bool = False
+    ) -> Receipt:
+        """Queue a message to be handled once, in order. Waits for room only, and only if the outbox's policy is WAIT.
+
+        `expires`: seconds after which it is not worth sending any more. Await the `Receipt` for the outcome, or drop
+        it. Raises `OutboxFull`, and what closed or refused the connection.
+        """
+        return await self._send(Kind.SEND, event, data, "", expires, idempotent)
+
+    def send_nowait(
+        self, event: str, data: object = None, *, expires: float | None = None, idempotent: bool = False
+    ) -> Receipt:
+        """As `send`, from code that cannot wait: raises `OutboxFull` when there is no room."""
+        self._check_started()
+        check_name(event, "event")
+        _check_seconds("expires", expires)
+        return self._shell.outcomes.send_nowait(Kind.SEND, event, encode("data", data), "", expires, idempotent)
+
+    async def publish(
+        self,
+        channel: str,
+        data: object = None,
+        event: str = "message",
+        *,
+        expires: float | None = None,
+        idempotent: bool = False,
+    ) -> Receipt:
+        """Add an entry to a channel, if the server lets us. Otherwise as `send`."""
+        return await self._send(Kind.PUB, event, data, check_name(channel, "channel"), expires, idempotent)
+
+    async def _send(
+        self, kind: Kind, event: str, data: object, target: str, expires: float | None, idempotent: bool
+    ) -> Receipt:
+        self._check_started()
+        check_name(event, "event")
+        _check_seconds("expires", expires)
+        return await self._shell.outcomes.send(kind, event, encode("data", data), target, expires, idempotent)
+
+    def _check_started(self) -> None:
+        if self._shell.loop is None and self.state is not State.CLOSED:
+            raise RuntimeError("this connection was not started: use `async with`, or `await conn.start()`")
+
+    # --- down -----------------------------------------------------------------------------------
+
+    @overload
+    def subscribe(
+        self,
+        channel: str,
+        *,
+        since: Since = None,
+        type: type[T],
+        callback: Callable[..., object] | None = None,
+    ) -> Subscription[T]: ...
+
+    @overload
+    def subscribe(
+        self,
+        channel: str,
+        *,
+        since: Since = None,
+        type: Any = None,
+        callback: Callable[..., object] | None = None,
+    ) -> Subscription[Any]: ...
+
+    def subscribe(
+        self,
+        channel: str,
+        *,
+        since: Since = None,
+        type: Any = None,  # noqa: A002  # the word that says it
+        callback: Callable[..., object] | None = None,
+    ) -> Subscription[Any]:
+        """Follow a channel: iterate over what this returns, or give a `callback`, which gets each item.
+
+        `since`: None or "now" from now on; "beginning" from the oldest entry kept; a `Cursor` (or an offset, in
+        whatever epoch there is) behind that place. `type`: what each entry's data has to fit. A callback is a
+        function or coroutine function; what it raises is logged, and the entry counts as handled.
+
+        A channel is followed once on a connection: a second subscription of it raises ValueError, for each handles at
+        its own pace and the server keeps one place.
+        """
+        check_name(channel, "channel")
+        cursor, place = _place(since)
+        decoder = decoder_of(type)
+        shell = self._shell
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback: expected a function, got {callback.__class__.__name__}")
+        error = shell.states.refusal() if self.state is State.CLOSED else None
+        if error is not None:
+            raise error
+        feed = shell.follow(channel, cursor, place)
+        if callback is not None:
+            feed.lane = Lane(
+                lambda _item: f"the callback of {channel!r}",
+                lambda item: _awaitable(callback(convert(item, decoder))),
+                feed.handled,
+                shell.tasks,
+            )
+        subscription = Subscription[Any](feed, decoder, self, shell.states.dead_end, shell.unfollow, shell.dropped)
+        shell.run()
+        return subscription
+
+    @overload
+    def on(self, event: str, handler: HandlerT, *, type: Any = None) -> HandlerT: ...
+
+    @overload
+    def on(self, event: str, handler: None = None, *, type: Any = None) -> Callable[[HandlerT], HandlerT]: ...
+
+    def on(
+        self,
+        event: str,
+        handler: Any = None,
+        *,
+        type: Any = None,  # noqa: A002  # the word that says it
+    ) -> Any:
+        """Call `handler(data)` for each such event sent to this session, or volatile on a channel followed.
+
+        Functions and coroutine functions; one at a time, in order. One with two parameters gets `(data, item)`, the
+        item being an `Entry` or a `Volatile`. Data fits `type`, or else the first parameter's annotation. What a
+        handler raises is logged, and the event counts as handled. Also a decorator: `@conn.on("event")`.
+        """
+        return self._register(event, handler, type, once=False)
+
+    @overload
+    def once(self, event: str, handler: HandlerT, *, type: Any = None) -> HandlerT: ...
+
+    @overload
+    def once(self, event: str, handler: None = None, *, type: Any = None) -> Callable[[HandlerT], HandlerT]: ...
+
+    def once(
+        self,
+        event: str,
+        handler: Any = None,
+        *,
+        type: Any = None,  # noqa: A002  # the word that says it
+    ) -> Any:
+        """As `on`, for the next such event only."""
+        return self._register(event, handler, type, once=True)
+
+    def off(self, event: str, handler: Callable[..., object] | None = None) -> None:
+        """Remove a handler, or all of an event. One that is not there is no error."""
+        self._shell.bus.off(event, handler)
+
+    def on_gap(self, handler: Callable[[Gap], object]) -> Callable[[Gap], object]:
+        """Call a function with a `Gap` when events sent to this session may be lost. Without one that is logged."""
+        self._shell.bus.on_gap(handler)
+        return handler
+
+    def _register(self, event: str, handler: Any, wanted: Any, *, once: bool) -> Any:
+        if handler is None:
+            return lambda decorated: self._register(event, decorated, wanted, once=once)
+        self._shell.bus.on(event, handler, wanted, once=once)
+        return handler
+
+
+def _awaitable(result: object) -> Any:
+    return result if hasattr(result, "__await__") else None
+
+
+def _place(since: Since) -> tuple[Cursor | None, tuple[str | None, int] | None]:
+    """The cursor to begin with, where it is known, and what to ask the server for."""
+    if since is None or since == "now":
+        return None, None
+    if since == "beginning":
+        return None, (None, 0)
+    if isinstance(since, Cursor):
+        return since, (since.epoch, since.offset)
+    if type(since) is int and 0 <= since < 2**53:
+        return None, (None, since)
+    raise ValueError(f"since: expected None, 'now', 'beginning', a Cursor or an offset, got {since!r}")
+
+
+def _check_seconds(name: str, value: float | None) -> None:
+    if value is not None and not value > 0:
+        raise ValueError(f"{name}: expected seconds above 0 or None, got {value!r}")

@@ -1,0 +1,119 @@
+"""What `connect` was told, checked at once.
+
+Invariants:
+- an argument that can never work raises TypeError or ValueError naming it, before anything is dialled
+  (test_connect_refuses_nonsense);
+- neither URL, headers nor login show when options are printed (test_options_hide_secrets).
+"""
+
+import inspect
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar, cast
+from urllib.parse import urlsplit
+
+from msgspec import Raw, json
+
+from heartline.core.policy import ClientPolicy, OutboxLimits
+from heartline.core.ports import Trace
+from heartline.transports.api import SocketLimits, check_headers
+
+_T = TypeVar("_T")
+Source: TypeAlias = _T | Callable[[], _T] | Callable[[], Awaitable[_T]]
+"""A value, or a function or coroutine function that gives one each time it is needed."""
+
+_WEB_SOCKET = ("ws", "wss")
+_PROXY = ("http", "https", "socks4", "socks5")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything about one connection. `policy` holds times and limits."""
+
+    url: str = field(repr=False)
+    policy: ClientPolicy
+    login: Any = field(default=None, repr=False)
+    headers: Source[Mapping[str, str]] | None = field(default=None, repr=False)
+    ssl: ssl_module.SSLContext | None = None
+    proxy: str | None = field(default=None, repr=False)
+    limits: SocketLimits = field(default_factory=SocketLimits)
+    about: Mapping[str, str] = field(default_factory=dict)
+    trace: Trace | None = None
+    linger: float = 5.0
+
+    def __post_init__(self) -> None:
+        parsed = _check_url("url", self.url, _WEB_SOCKET)
+        if parsed.username is not None or parsed.password is not None:
+            raise ValueError("url: credentials are not taken from the URL, use login= or headers=")
+        if parsed.fragment:
+            raise ValueError("url: a fragment (#…) is never sent, leave it out")
+        if self.proxy is not None:
+            _check_url("proxy", self.proxy, _PROXY)
+        if self.ssl is not None and not isinstance(self.ssl, ssl_module.SSLContext):
+            raise TypeError(f"ssl: expected an ssl.SSLContext or None, got {type(self.ssl).__name__}")
+        if self.ssl is not None and parsed.scheme != "wss":
+            raise ValueError("ssl: expected None for a ws:// URL")
+        if self.headers is not None and not callable(self.headers):
+            check_headers(self.headers)
+        if not callable(self.login):
+            encode("login", self.login)
+        if not self.linger >= 0:
+            raise ValueError(f"linger: expected seconds, 0 or more, got {self.linger!r}")
+
+
+def policy_of(policy: ClientPolicy | None, outbox: object) -> ClientPolicy:
+    """One policy out of `policy=` and `outbox=`."""
+    if policy is None:
+        policy = ClientPolicy()
+    elif not isinstance(policy, ClientPolicy):
+        raise TypeError(f"policy: expected a ClientPolicy or None, got {type(policy).__name__}")
+    if outbox is None:
+        return policy
+    if isinstance(outbox, OutboxLimits):
+        return ClientPolicy(
+            heartbeat=policy.heartbeat,
+            back_off=policy.back_off,
+            outbox=outbox,
+            connect_timeout=policy.connect_timeout,
+            hello_timeout=policy.hello_timeout,
+            max_attempts=policy.max_attempts,
+        )
+    if isinstance(outbox, str):
+        raise ValueError("outbox: durable outboxes are not part of this version, expected OutboxLimits or None")
+    raise TypeError(f"outbox: expected OutboxLimits or None, got {type(outbox).__name__}")
+
+
+def encode(argument: str, value: object) -> bytes:
+    """A value as JSON. Raises TypeError or ValueError naming the argument."""
+    try:
+        return json.encode(value)
+    except TypeError as error:
+        raise TypeError(f"{argument}: cannot be written as JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{argument}: cannot be written as JSON: {error}") from None
+
+
+async def ask(source: Source[_T]) -> _T:
+    """The value of a source, now."""
+    value = source() if callable(source) else source
+    return cast(_T, await value if inspect.isawaitable(value) else value)
+
+
+async def login_payload(source: Source[object]) -> Raw:
+    """What to say in hello, or for a renewal."""
+    return Raw(encode("login", await ask(source)))
+
+
+def _check_url(name: str, url: object, schemes: tuple[str, ...]) -> Any:
+    if not isinstance(url, str):
+        raise TypeError(f"{name}: expected a string, got {type(url).__name__}")
+    wanted = f"{name}: expected a URL that begins with {' or '.join(f'{s}://' for s in schemes)} and names a host"
+    try:
+        parsed = urlsplit(url)
+        _ = parsed.port  # raises for what is no port
+    except ValueError:
+        raise ValueError(wanted) from None
+    if parsed.scheme not in schemes or not parsed.hostname:
+        raise ValueError(wanted)
+    return parsed

@@ -1,0 +1,244 @@
+"""From a message to its outcome: requests that wait, receipts that may, and the time-outs of requests.
+
+Invariants:
+- every message ends in one outcome, and nobody who waits for one waits for ever (test_one_outcome_for_each);
+- a request that stops waiting takes its message back if it was never written (test_cancelled_request_is_withdrawn);
+- a reply that comes after its request's time-out is dropped (test_a_late_reply_is_dropped).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from heapq import heapify, heappop, heappush
+
+from heartline.core.client import ClientMachine
+from heartline.core.effects import Settle
+from heartline.core.errors import (
+    ConnectionClosed,
+    Expired,
+    HeartlineError,
+    OutboxFull,
+    OutcomeUnknown,
+    RequestTimeout,
+)
+from heartline.core.outbox import Kind, Outcome
+from heartline.core.policy import Full
+
+from .clock import now
+from .receipt import Receipt, Wake, error_of, wake
+from .room import Waitlist
+from .states import States
+
+_OVERHEAD = 24  # what the core counts for a message beside its text
+_COMPACT_AT = 64  # time-outs of settled requests that are kept at least
+
+
+class Outcomes:
+    """The way up of one connection. `run` carries out what the machine wants."""
+
+    def __init__(self, machine: ClientMachine, states: States, full: Full, run: Callable[[], None]) -> None:
+        self._machine = machine
+        self._states = states
+        self._wait_for_room = full is Full.WAIT
+        self._run = run
+        self._calls: dict[int, asyncio.Future[Settle | HeartlineError]] = {}
+        self._receipts: dict[int, Receipt] = {}
+        self._awaited: dict[int, list[Wake]] = {}
+        self._due: list[tuple[float, int]] = []
+        self._waitlist = Waitlist(self._take_back)
+        self._all_settled: list[Wake] = []
+
+    # what the connection asks for
+
+    def send_nowait(
+        self, kind: Kind, event: str, data: bytes, target: str, expires: float | None, idempotent: bool
+    ) -> Receipt:
+        """Queue a message. Raises OutboxFull, ConnectionClosed and what refused the connection for good."""
+        if self._waitlist:
+            raise OutboxFull(len(self._machine.outbox), self._machine.outbox.bytes)
+        return self._queue(kind, event, data, target, expires, idempotent)
+
+    async def send(
+        self, kind: Kind, event: str, data: bytes, target: str, expires: float | None, idempotent: bool
+    ) -> Receipt:
+        """Queue a message, waiting for room if that is the policy."""
+        if not self._wait_for_room:
+            return self._queue(kind, event, data, target, expires, idempotent)
+        self._check_size(event, data, target)
+        receipt: Receipt | None = None
+
+        def queue_message() -> int:
+            nonlocal receipt
+            receipt = self._queue(kind, event, data, target, expires, idempotent)
+            return receipt.n
+
+        await self._waitlist.admit(queue_message)
+        assert receipt is not None
+        return receipt
+
+    async def request(self, event: str, data: bytes, timeout: float | None, idempotent: bool) -> bytes:
+        """Send a call and wait for its reply, JSON."""
+        until = None if timeout is None else now() + timeout
+        future: asyncio.Future[Settle | HeartlineError] = asyncio.get_running_loop().create_future()
+        if self._wait_for_room:
+            self._check_size(event, data, "")
+            n = await self._waitlist.admit(lambda: self._call(event, data, idempotent, future), timeout)
+        else:
+            n = self._call(event, data, idempotent, future)
+        if until is not None:
+            self._set_due(until, n)
+        self._run()
+        try:
+            settled = await future
+        except asyncio.CancelledError:
+            self._take_back(n)
+            raise
+        if isinstance(settled, HeartlineError):
+            raise settled
+        if settled.outcome is not Outcome.HANDLED:
+            raise error_of(settled)
+        return settled.body
+
+    async def all_settled(self) -> None:
+        """Wait until nothing is pending; raise at a dead end."""
+        while len(self._machine.outbox) or self._waitlist:
+            self._raise(self._states.dead_end())
+            future: Wake = asyncio.get_running_loop().create_future()
+            self._all_settled.append(future)
+            try:
+                self._raise(await future)
+            finally:
+                if future in self._all_settled:
+                    self._all_settled.remove(future)
+
+    # what the shell tells
+
+    def settle(self, effect: Settle) -> None:
+        """A message has its outcome."""
+        n = effect.message.n
+        if effect.message.kind is Kind.CALL:
+            future = self._calls.pop(n, None)
+            if future is not None and not future.done():
+                future.set_result(effect)
+        else:
+            receipt = self._receipts.pop(n, None)
+            if receipt is not None:
+                receipt.settled = effect
+                if self._awaited:
+                    wake(self._awaited.pop(n, ()))
+        if self._all_settled and not len(self._machine.outbox):
+            self._wake_all_settled(lambda: None)
+
+    def room(self) -> None:
+        """The outbox may have room."""
+        self._waitlist.retry()
+
+    def gave_up(self) -> None:
+        """Nobody dials any more: those who wait without a time-out learn of it."""
+        self._wake_all(self._states.dead_end)
+
+    def refused(self) -> None:
+        """Nothing can be sent any more: what was never written ends, and nobody waits for the rest."""
+        reason = self._states.last.reason
+        self._waitlist.refuse(self._refusal)
+        for message in [m for m in self._machine.outbox if not m.written]:
+            call = self._calls.pop(message.n, None)
+            if call is not None and not call.done():
+                call.set_result(self._refusal())
+            self.settle(Settle(message, Outcome.EXPIRED, b"null", reason))
+            self._machine.withdraw(message.n, now())
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            if not call.done():
+                call.set_result(OutcomeUnknown(f"sent, but no reply can come: {self._refusal()}"))
+        self._wake_all(self._refusal)
+
+    # time
+
+    def next_deadline(self) -> float | None:
+        """When `tick` has something to do."""
+        due = self._due
+        while due and due[0][1] not in self._calls:
+            heappop(due)
+        return due[0][0] if due else None
+
+    def tick(self, at: float) -> None:
+        """End the requests whose time is up."""
+        due = self._due
+        while due and due[0][0] <= at:
+            n = heappop(due)[1]
+            future = self._calls.pop(n, None)
+            if future is None or future.done():
+                continue
+            if self._machine.withdraw(n, at):
+                why = self._states.last.reason
+                future.set_result(Expired(f"not sent in time{f' ({why})' if why else ''}"))
+            else:
+                future.set_result(RequestTimeout("no reply in time: it was sent and may still be handled", n))
+
+    def _set_due(self, at: float, n: int) -> None:
+        due = self._due
+        if len(due) > _COMPACT_AT and len(due) > 2 * len(self._calls):
+            due[:] = [entry for entry in due if entry[1] in self._calls]
+            heapify(due)
+        heappush(due, (at, n))
+
+    # small things
+
+    def _queue(
+        self, kind: Kind, event: str, data: bytes, target: str, expires: float | None, idempotent: bool
+    ) -> Receipt:
+        self._raise(self._states.refusal())
+        n = self._machine.send(kind, event, data, now(), target=target, expires_in=expires, idempotent=idempotent)
+        receipt = self._receipts[n] = Receipt(n, self._wait_for)
+        self._run()
+        return receipt
+
+    def _call(self, event: str, data: bytes, idempotent: bool, future: asyncio.Future[Settle | HeartlineError]) -> int:
+        self._raise(self._states.refusal())
+        n = self._machine.send(Kind.CALL, event, data, now(), idempotent=idempotent)
+        self._calls[n] = future
+        return n
+
+    async def _wait_for(self, receipt: Receipt) -> None:
+        while receipt.settled is None:
+            self._raise(self._states.dead_end())
+            future: Wake = asyncio.get_running_loop().create_future()
+            waiting = self._awaited.setdefault(receipt.n, [])
+            waiting.append(future)
+            try:
+                self._raise(await future)
+            finally:
+                waiting.remove(future)
+                if not waiting and self._awaited.get(receipt.n) is waiting:
+                    del self._awaited[receipt.n]
+
+    def _take_back(self, n: int) -> None:
+        """Nobody waits for n any more: withdraw it if it was never written."""
+        self._calls.pop(n, None)
+        if self._machine.withdraw(n, now()):
+            self._run()
+
+    def _check_size(self, event: str, data: bytes, target: str) -> None:
+        """Nobody waits for room that there can never be."""
+        outbox = self._machine.outbox
+        if len(event) + len(data) + len(target) + _OVERHEAD > outbox.limits.bytes:
+            raise OutboxFull(len(outbox), outbox.bytes)
+
+    def _refusal(self) -> HeartlineError:
+        return self._states.refusal() or ConnectionClosed("closed")
+
+    def _wake_all(self, error: Callable[[], HeartlineError | None]) -> None:
+        awaited, self._awaited = self._awaited, {}
+        for futures in awaited.values():
+            wake(futures, error)
+        self._wake_all_settled(error)
+
+    def _wake_all_settled(self, error: Callable[[], HeartlineError | None]) -> None:
+        waiting: Iterable[Wake]
+        waiting, self._all_settled = self._all_settled, []
+        wake(waiting, error)
+
+    @staticmethod
+    def _raise(error: HeartlineError | None) -> None:
+        if error is not None:
+            raise error

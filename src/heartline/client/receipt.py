@@ -1,0 +1,74 @@
+"""How messages end, as an application meets it: receipts, and the errors that outcomes are.
+
+Invariants:
+- awaiting a receipt gives the same outcome each time, to any number of tasks (test_a_receipt_can_be_awaited_twice);
+- a receipt that nobody awaits warns nobody (test_an_abandoned_receipt_is_silent).
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from typing import Any, TypeAlias
+
+from msgspec import DecodeError, json
+
+from heartline.core.effects import Settle
+from heartline.core.errors import Expired, HeartlineError, OutcomeUnknown, Rejected
+from heartline.core.outbox import Outcome
+
+Wake: TypeAlias = asyncio.Future[HeartlineError | None]
+"""What somebody waits on. An error is a result here, so that none is left unretrieved when the waiter is cancelled."""
+
+
+class Receipt:
+    """What `send` and `publish` return: the message's number, and its outcome as soon as there is one.
+
+    `await receipt` returns when the message was handled and raises `Rejected`, `Expired` or `OutcomeUnknown`
+    otherwise. While no outcome can come (refused for good, given up) it raises `LoginRefused`, `GaveUp` or the like;
+    the message stays in the outbox, and the receipt can be awaited again. A receipt that nobody awaits warns nobody.
+    """
+
+    __slots__ = ("_wait", "n", "settled")
+
+    def __init__(self, n: int, wait: Callable[["Receipt"], Coroutine[Any, Any, None]]) -> None:
+        self.n = n
+        self.settled: Settle | None = None
+        self._wait = wait
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the message ended; None: it has not."""
+        return None if self.settled is None else self.settled.outcome
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if self.settled is None:
+            yield from self._wait(self).__await__()
+        assert self.settled is not None
+        if self.settled.outcome is not Outcome.HANDLED:
+            raise error_of(self.settled)
+
+    def __repr__(self) -> str:
+        return f"<Receipt n={self.n} {self.outcome.value if self.outcome else 'not settled'}>"
+
+
+def error_of(settled: Settle) -> HeartlineError:
+    """The error that an outcome other than handled is."""
+    event = settled.message.event
+    if settled.outcome is Outcome.EXPIRED:
+        return Expired(f"{event!r} was never sent: {settled.reason}")
+    if settled.outcome is Outcome.UNKNOWN:
+        return OutcomeUnknown(f"{event!r} was sent, and nobody knows whether it was handled: {settled.reason}")
+    try:
+        body = json.decode(settled.body)
+    except DecodeError:
+        body = None
+    if not isinstance(body, dict):
+        return Rejected("failed", "")
+    code, message = body.pop("code", "failed"), body.pop("message", "")
+    return Rejected(str(code), str(message), body)
+
+
+def wake(futures: Iterable[Wake], error: Callable[[], HeartlineError | None] = lambda: None) -> None:
+    """Tell waiters to look again, or what to raise: a new error each."""
+    for future in futures:
+        if not future.done():
+            future.set_result(error())

@@ -1,0 +1,333 @@
+"""The client machine in an event loop: its effects, its one timer, its links.
+
+The loop holds the shell, through sockets and the timer; the application holds the `Connection`. The shell does not
+know the `Connection`, so one that is dropped can be noticed.
+
+Invariants:
+- effects are carried out in order, and the application's code runs only when none is left
+  (test_callbacks_see_a_machine_at_rest);
+- one timer at most; a later deadline leaves it alone (test_the_timer_is_left_alone);
+- nothing is left behind: no task, timer or socket (test_closing_leaves_nothing).
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any, Protocol
+
+from heartline.core import effects
+from heartline.core.client import ClientMachine
+from heartline.core.frames import INBOX
+from heartline.core.states import State
+from heartline.dialects.native import NativeClient
+
+from .bus import Bus
+from .clock import now
+from .feed import Feed
+from .items import Cursor
+from .lane import current_task
+from .links import Dialler, Link
+from .options import Options, login_payload
+from .outcomes import Outcomes
+from .states import States
+
+logger = logging.getLogger("heartline.client")
+
+GOODBYE = 1.0  # seconds that sockets get to close in good manner
+TASKS_END = 5.0  # seconds that cancelled handlers get to end
+LEAST_DELAY = 0.001  # event loops round; the machine does not mind being called late
+
+
+class _Deliverable(Protocol):
+    def deliver(self) -> None: ...
+
+
+class Shell:
+    """One connection's insides. All methods belong to the loop's thread."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.machine = ClientMachine(
+            options.policy,
+            NativeClient(),
+            Random(),
+            secrets.token_urlsafe(16),
+            about=options.about,
+            trace=options.trace,
+        )
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.links: dict[int, Link] = {}
+        self.feeds: dict[str, Feed] = {}
+        self.states = States(self.want_delivery)
+        self.outcomes = Outcomes(self.machine, self.states, options.policy.outbox.full, self.run)
+        self.bus = Bus(self._inbox_handled, self.want_delivery, self.trace, self.tasks)
+        self._dialler = Dialler(options, self, self.links, self.tasks)
+        self._drain = self.machine.drain
+        self._running = False
+        self._delivering = False
+        self._deliverables: deque[_Deliverable] = deque()
+        self._wake: asyncio.TimerHandle | None = None
+        self._wake_at = 0.0
+        self._no_links: asyncio.Event | None = None
+        self._carry: dict[type, Callable[[Any], None]] = {
+            effects.Dial: self._dial,
+            effects.Transmit: self._transmit,
+            effects.Drop: self._drop,
+            effects.Settle: self.outcomes.settle,
+            effects.Room: self._room,
+            effects.Arrived: self._arrived,
+            effects.Volatile: self._volatile,
+            effects.Subscribed: self._subscribed,
+            effects.Unsubscribed: self._unsubscribed,
+            effects.Renew: self._renew,
+            effects.Changed: self._changed,
+            effects.MoveCursor: _nothing,
+            effects.Remember: _nothing,
+            effects.Persist: _nothing,
+            effects.Forget: _nothing,
+        }
+
+    # the drain
+
+    def run(self) -> None:
+        """Carry out what the machine wants, hand over what came, see to the timer. Call it after every input."""
+        if self._running:
+            return
+        self._running = True
+        carry = self._carry
+        try:
+            while batch := self._drain():
+                for effect in batch:
+                    carry[type(effect)](effect)
+        finally:
+            self._running = False
+        if self._deliverables and not self._delivering:
+            self._delivering = True
+            try:
+                while self._deliverables:
+                    self._deliverables.popleft().deliver()
+            finally:
+                self._delivering = False
+        self._arm()
+
+    def want_delivery(self, deliverable: _Deliverable) -> None:
+        """Have the application's code called when the drain is done."""
+        if deliverable not in self._deliverables:
+            self._deliverables.append(deliverable)
+
+    def trace(self, what: str, details: dict[str, object]) -> None:
+        """Report something that matters."""
+        if self.options.trace is not None:
+            self.options.trace(now(), what, details)
+
+    # the timer
+
+    def _arm(self) -> None:
+        at = self.machine.next_deadline()
+        due = self.outcomes.next_deadline()
+        if at is None or (due is not None and due < at):
+            at = due
+        if at is None or self.loop is None:
+            return
+        if self._wake is not None:
+            if self._wake_at <= at:
+                return
+            self._wake.cancel()
+        self._wake_at = at
+        self._wake = self.loop.call_later(max(LEAST_DELAY, at - now()), self._tick)
+
+    def _tick(self) -> None:
+        self._wake = None
+        at = now()
+        self.outcomes.tick(at)
+        self.machine.tick(at)
+        self.run()
+
+    # effects
+
+    def _dial(self, effect: effects.Dial) -> None:
+        self.trace("client.dial", {"attempt": effect.attempt})
+        self._dialler.start(effect.attempt)
+
+    def _transmit(self, effect: effects.Transmit) -> None:
+        link = self.links.get(effect.attempt)
+        if link is not None:
+            link.send(effect.payload)
+
+    def _drop(self, effect: effects.Drop) -> None:
+        link = self.links.get(effect.attempt)
+        if link is not None and link.opened:
+            link.leave(effect.code, effect.reason)
+        else:
+            self._dialler.stop(effect.attempt)
+
+    def _room(self, _effect: effects.Room) -> None:
+        self.outcomes.room()
+
+    def _arrived(self, effect: effects.Arrived) -> None:
+        item = effect.item
+        feed = self.feeds.get(item.channel)
+        if feed is None:
+            if item.channel == INBOX:
+                self.bus.put(item)
+            return
+        if feed.lane is not None:
+            feed.lane.queue.append(item)
+            self.want_delivery(feed.lane)
+        else:
+            feed.queue.append(item)
+            if feed.waiting:
+                feed.wake()
+
+    def _volatile(self, effect: effects.Volatile) -> None:
+        self.bus.put(effect)
+
+    def _subscribed(self, effect: effects.Subscribed) -> None:
+        feed = self.feeds.get(effect.channel)
+        if feed is not None:
+            feed.subscribed(effect)
+
+    def _unsubscribed(self, effect: effects.Unsubscribed) -> None:
+        feed = self.feeds.pop(effect.channel, None)
+        self.trace("client.subscription_refused", {"channel": effect.channel, "code": effect.code})
+        if feed is not None:
+            feed.refuse(effect)
+            if feed.lane is not None:
+                logger.warning("%s", feed.refusal())
+
+    def _renew(self, effect: effects.Renew) -> None:
+        assert self.loop is not None
+        task = self.loop.create_task(self._renewal())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _changed(self, effect: effects.Changed) -> None:
+        self.states.denied = self._dialler.last_status in {401, 403}
+        change = self.states.changed(effect)
+        if change.old is change.new:
+            return
+        logger.debug("%s → %s: %s", effect.old, effect.new, effect.reason)
+        if change.new in {State.REFUSED, State.CLOSED}:
+            self.outcomes.refused()
+        elif change.new is State.GAVE_UP:
+            self.outcomes.gave_up()
+        if self.states.dead_end() is not None:
+            for feed in self.feeds.values():
+                feed.wake(self.states.dead_end)
+
+    async def _renewal(self) -> None:
+        """Ask for fresh credentials; without them the present ones run out, and the next dial asks again."""
+        try:
+            payload = await login_payload(self.options.login)
+        except Exception as error:  # the application's own, and is told
+            logger.warning("login= raised during a renewal: %s", type(error).__name__, exc_info=True)
+            self.trace("client.renewal_failed", {"error": type(error).__name__})
+            return
+        self.machine.login(payload, now())
+        self.run()
+
+    # channels
+
+    def follow(self, channel: str, cursor: Cursor | None, since: tuple[str | None, int] | None) -> Feed:
+        """Subscribe. `cursor` is the place where it is known, `since` what the server is asked for."""
+        if channel in self.feeds:
+            raise ValueError(f"channel: {channel!r} is followed already on this connection; close that one or share it")
+        feed = self.feeds[channel] = Feed(channel, cursor, self.machine, self.run)
+        epoch, offset = since if since is not None else (None, None)
+        self.machine.subscribe(channel, now(), epoch, offset)
+        return feed
+
+    def unfollow(self, feed: Feed) -> None:
+        """Unsubscribe."""
+        if self.feeds.get(feed.channel) is feed:
+            del self.feeds[feed.channel]
+            self.machine.unsubscribe(feed.channel, now())
+            self.run()
+
+    def dropped(self, feed: Feed) -> None:
+        """A subscription was garbage: unsubscribe, but not here and now, for this may be anywhere and any thread."""
+        loop = self.loop
+        if loop is None:
+            self.feeds.pop(feed.channel, None)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(self.unfollow, feed)
+
+    def _inbox_handled(self, item: effects.Entry | effects.Lost) -> None:
+        if isinstance(item, effects.Entry):
+            self.machine.handled(item.channel, item.epoch, item.offset, len(item.data) + 64, now())
+        else:
+            self.machine.handled(item.channel, item.epoch, item.to, 64, now())
+        self.run()
+
+    # life
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to dial."""
+        self.loop = loop
+        self.machine.connect(now())
+        self.run()
+
+    def close(self, *, end: bool = False) -> None:
+        """Leave at once and for good. Sockets and tasks are gone after `wait_gone`."""
+        if end:
+            self.machine.end(now())
+        else:
+            self.machine.close(now())
+        self.run()
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        self.bus.lane.close()
+        for feed in list(self.feeds.values()):
+            feed.close_with(self.states.refusal)
+        mine = current_task()
+        for task in self.tasks:
+            if task is not mine:
+                task.cancel()
+
+    def abandon(self) -> None:
+        """Close without anybody who waits, for a connection that was dropped."""
+        self.close()
+        for link in list(self.links.values()):
+            link.abort()
+
+    async def wait_gone(self) -> None:
+        """After `close`: wait until nothing is left. Cancelled, it leaves nothing either, only later."""
+        try:
+            await self._wait_for_links(GOODBYE)
+        finally:
+            for link in list(self.links.values()):
+                link.abort()
+        await self._wait_for_links(GOODBYE)
+        mine = current_task()
+        others = [task for task in self.tasks if task is not mine]
+        if others:
+            _, late = await asyncio.wait(others, timeout=TASKS_END)
+            for task in late:
+                logger.warning("closed, but %r goes on: it does not stop when it is cancelled", task)
+
+    def gone(self, link: Link) -> None:
+        """A socket is gone."""
+        if self.links.get(link.attempt) is link:
+            del self.links[link.attempt]
+        if not self.links and self._no_links is not None:
+            self._no_links.set()
+
+    async def _wait_for_links(self, timeout: float) -> None:
+        if not self.links:
+            return
+        if self._no_links is None:
+            self._no_links = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._no_links.wait()
+        except TimeoutError:
+            pass
+
+
+def _nothing(_effect: object) -> None:
+    """Nothing is kept on disk."""

@@ -1,0 +1,141 @@
+"""A channel as the application reads it: an asynchronous iterator, or a callback.
+
+Invariants:
+- entries come each once and in order, over any number of links, or a `Gap` comes first
+  (test_entries_once_in_order_over_cuts);
+- an entry that does not fit raises for itself and nothing else (test_an_entry_that_does_not_fit_can_be_skipped);
+- a subscription that was dropped or closed is followed no longer (test_a_dropped_subscription_is_unsubscribed).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, Self, TypeVar
+
+from heartline.core.errors import HeartlineError
+
+from .feed import Feed
+from .items import Cursor, Decode, Entry, Gap, convert
+
+T = TypeVar("T")
+
+
+class Subscription(Generic[T]):
+    """What `Connection.subscribe` returns. Iterate over it, or leave it alone when it has a callback.
+
+    Iterating gives `Entry` and `Gap`. An item counts as handled when the next one is asked for; the cursor then moves,
+    and the server may send more. An entry that does not fit `type=` raises `UnexpectedData`; iterate on to skip it.
+    Raises `SubscriptionRefused` when the server refuses the channel or takes it away, and at a dead end of the
+    connection what its requests raise (`LoginRefused`, `GaveUp`, `ConnectionClosed`, …); after `retry_now()` it can be
+    iterated again. Closing it ends the iteration.
+
+    Use it with `async with`, or call `close`; one without callback that is dropped closes itself.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        decoder: Decode,
+        connection: object,
+        dead_end: Callable[[], HeartlineError | None],
+        unsubscribe: Callable[[Feed], None],
+        dropped: Callable[[Feed], None],
+    ) -> None:
+        self._feed = feed
+        self._decode = decoder
+        self._connection = connection  # kept alive: this subscription lives on it
+        self._dead_end = dead_end
+        self._unsubscribe = unsubscribe
+        self._dropped = dropped
+        self._iterating = False
+
+    @property
+    def channel(self) -> str:
+        """Its name."""
+        return self._feed.channel
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Up to where the channel was handled; None before the server has answered for the first time."""
+        return self._feed.cursor
+
+    @property
+    def state(self) -> Any:
+        """The channel's snapshot as of the last answer of the server (presence); None where it has none."""
+        return self._feed.state
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will come: closed here, or refused by the server."""
+        return self._feed.closed or self._feed.refused is not None
+
+    async def ready(self) -> None:
+        """Wait until the server has granted the subscription. Raises as iterating does."""
+        feed = self._feed
+        while not feed.granted or feed.refused is not None:
+            error = self._why_not()
+            if error is not None:
+                raise error
+            if feed.closed:
+                raise RuntimeError(f"the subscription of {feed.channel!r} was closed")
+            await feed.wait()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Entry[T] | Gap:
+        feed = self._feed
+        if feed.lane is not None:
+            raise RuntimeError(f"{feed.channel!r} has a callback, it cannot be iterated as well")
+        if self._iterating:
+            raise RuntimeError(f"two tasks iterate over {feed.channel!r}: use one, and share what it gets")
+        held = feed.held
+        if held is not None:
+            feed.held = None
+            feed.handled(held)
+        if not feed.queue:
+            await self._wait()
+        item = feed.held = feed.queue.popleft()
+        return convert(item, self._decode)
+
+    async def _wait(self) -> None:
+        feed = self._feed
+        self._iterating = True
+        try:
+            while not feed.queue:
+                if feed.closed:
+                    raise StopAsyncIteration
+                error = self._why_not()
+                if error is not None:
+                    raise error
+                await feed.wait()
+        finally:
+            self._iterating = False
+
+    def _why_not(self) -> HeartlineError | None:
+        return self._feed.refusal() or self._dead_end()
+
+    async def close(self) -> None:
+        """Follow the channel no longer. A second call does nothing; what was not handled comes again if you return."""
+        self._close()
+        lane = self._feed.lane
+        if lane is not None and lane.task is not None and lane.task is not asyncio.current_task():
+            await asyncio.wait((lane.task,))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _close(self) -> None:
+        if not self._feed.closed:
+            self._feed.close()
+            self._unsubscribe(self._feed)
+
+    def __del__(self) -> None:
+        feed = getattr(self, "_feed", None)
+        if feed is not None and not feed.closed and feed.lane is None:
+            self._dropped(feed)
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.channel!r} at {self.cursor}>"
