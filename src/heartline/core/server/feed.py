@@ -64,6 +64,7 @@ class Subscription:
         if prev > self.sent or not self.feed.lets(self, len(batch.payloads), batch.size):
             self.go(Flow.BEHIND)
             self.feed.want(self)
+            self.feed.read_on()  # with nothing in flight no `at` would come to do it
             return
         self.feed.write(self, batch, now)
 
