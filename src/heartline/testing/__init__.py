@@ -1,0 +1,1 @@
+"""Tools for testing with heartline and heartline itself: the simulator, contract checkers."""

@@ -1,0 +1,244 @@
+"""What was sent, started, recorded and settled: the promise upstream, checked as it happens (design §1, §3).
+
+Invariants, each checked under this name: `once`, `in_order`, `one_outcome`, `true_outcome`, `numbers`, `said_is_saved`,
+`no_session_lost_without_a_cause`, `progress`.
+"""
+
+from typing import Final
+
+import msgspec
+
+from heartline.core.outbox import Kind, Outcome
+from heartline.core.ports import SessionRecord
+
+from .channels import Channels
+from .clock import Violation, World
+from .plan import Plan
+
+_decode = msgspec.json.decode
+TOKEN_END: Final = ":"
+
+
+class Start:
+    """One start of a handler. `recorded`: its end is in a record that outlives the process."""
+
+    __slots__ = ("dead", "ended", "n", "process", "ran", "recorded", "session", "well")
+
+    def __init__(self, process: str, session: str, n: int) -> None:
+        self.process = process
+        self.session = session
+        self.n = n
+        self.ran = False
+        self.ended = False
+        self.well = False
+        self.recorded = False
+        self.dead = False
+
+
+class Word:
+    """One message of an application, through all its numbers, starts and outcomes."""
+
+    __slots__ = (
+        "client", "event", "expired", "fails", "idempotent", "kind", "outcomes", "process", "reached", "seconds",
+        "starts", "stored", "token", "writer", "written",
+    )  # fmt: skip
+
+    def __init__(self, token: str, client: int, process: int, kind: Kind, event: str) -> None:
+        self.token = token
+        self.client = client
+        self.process = process
+        self.kind = kind
+        self.event = event
+        self.idempotent = False
+        self.fails = False
+        self.seconds = 0.0
+        self.written = False
+        self.reached = False
+        self.expired = 0
+        self.writer = 0
+        self.stored = False
+        self.starts: list[Start] = []
+        self.outcomes: dict[int, tuple[Outcome, str]] = {}
+
+
+def token_of(data: bytes) -> str:
+    """The token in a payload."""
+    text: str = _decode(data)
+    return text.split(TOKEN_END, 1)[0]
+
+
+def reply_to(word: Word) -> bytes:
+    """What a call is answered."""
+    return b'"re %b"' % word.token.encode()
+
+
+class Ledger:
+    """One schedule's truth."""
+
+    def __init__(self, world: World, plan: Plan) -> None:
+        self.world = world
+        self.plan = plan
+        self.channels = Channels(world, plan)
+        self.words: dict[str, Word] = {}
+        self.records: dict[str, SessionRecord] = {}
+        self.excuses: dict[int, str] = {}
+        """Clients whose messages may end as unknown, and why."""
+        self.lost_sessions: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        self._numbers: dict[tuple[str, int], str] = {}
+        self._last_start: dict[tuple[str, str], int] = {}
+        self._first_start: dict[str, int] = {}
+        self._open: dict[str, list[Start]] = {}
+        self._by_session: dict[str, list[Start]] = {}
+
+    def count(self, what: str, n: int = 1) -> None:
+        """Count something for the report."""
+        self.counts[what] = self.counts.get(what, 0) + n
+
+    # the client's side
+
+    def sent(self, word: Word) -> None:
+        """An application queued a message."""
+        self.words[word.token] = word
+        self.count("sent")
+
+    def wrote(self, session: str | None, n: int, data: bytes, process: int) -> Word:
+        """A client wrote a message to a link."""
+        word = self.words[token_of(data)]
+        word.written = True
+        word.writer = process
+        if session is not None:
+            known = self._numbers.setdefault((session, n), word.token)
+            if known != word.token:
+                raise Violation("numbers", f"{n} of session {session} was {known} and is now {word.token}")
+        return word
+
+    def settled(self, client: int, process: int, data: bytes, outcome: Outcome, body: bytes) -> None:
+        """A client learnt the outcome of a message."""
+        word = self.words[token_of(data)]
+        code = ""
+        if outcome is Outcome.REJECTED:
+            code = _decode(body)["code"]
+        if process in word.outcomes:
+            raise Violation("one_outcome", f"{word.token}: {word.outcomes[process]}, then {outcome.value}")
+        earlier = [o for o, _ in word.outcomes.values()]
+        word.outcomes[process] = (outcome, code)
+        self.count(outcome.value)
+        if outcome is Outcome.HANDLED:
+            self._was_handled(word, body)
+        elif outcome is Outcome.EXPIRED:
+            word.expired = process
+            if word.reached:
+                raise Violation("true_outcome", f"{word.token} is 'expired' though a server had received it")
+        elif outcome is Outcome.UNKNOWN:
+            if client not in self.excuses:
+                raise Violation("true_outcome", f"{word.token} is 'unknown' though no server lost it")
+        else:
+            self._was_rejected(word, code)
+        if earlier and {Outcome.EXPIRED, Outcome.REJECTED} & {outcome} and Outcome.HANDLED in earlier:
+            raise Violation("one_outcome", f"{word.token} was handled and is now {outcome.value}")
+
+    def _was_handled(self, word: Word, body: bytes) -> None:
+        if not any(start.ended and start.well for start in word.starts):
+            raise Violation("true_outcome", f"{word.token} is 'handled' but no handler ended well")
+        if word.kind is Kind.CALL and body != reply_to(word):
+            raise Violation("true_outcome", f"call {word.token} ended without its reply: {body[:40]!r}")
+
+    def _was_rejected(self, word: Word, code: str) -> None:
+        if code == "failed":
+            if not any(start.ended and not start.well for start in word.starts):
+                raise Violation("true_outcome", f"{word.token} is 'rejected' but no handler failed")
+        elif code == "reply_lost":
+            self.count("reply_lost")
+            if self.plan.limits.results_bytes > 100_000:
+                raise Violation("true_outcome", f"the reply to {word.token} was dropped below the byte limit")
+            if not any(start.ended and start.well for start in word.starts):
+                raise Violation("true_outcome", f"{word.token} is 'reply_lost' but was not handled")
+        elif code == "unknown":
+            self.count("unknown by fail")
+            if not any(start.dead for start in word.starts):
+                raise Violation("true_outcome", f"{word.token} is 'unknown' though no process crashed with it")
+        else:
+            raise Violation("true_outcome", f"{word.token} is rejected as {code!r}, which nobody said")
+
+    def not_resumed(self, session: str, client: int) -> None:
+        """A client asked for a session and got another."""
+        self.count("sessions lost")
+        self.excuses[client] = "a server lost its session"
+        if session not in self.lost_sessions:
+            raise Violation("no_session_lost_without_a_cause", f"client {client} asked for {session} in vain")
+
+    # the server's side
+
+    def reached(self, data: bytes) -> None:
+        """A server received a message."""
+        word = self.words[token_of(data)]
+        word.reached = True
+        if word.expired and word.expired == word.writer:
+            raise Violation("true_outcome", f"{word.token} had 'expired' and was received by a server")
+
+    def start(self, process: str, session: str, n: int, data: bytes) -> Start:
+        """A server took a message to start it."""
+        word = self.words[token_of(data)]
+        self.count("starts")
+        start = Start(process, session, n)
+        for earlier in word.starts:
+            self._may_repeat(word, earlier, start)
+        last = self._last_start.get((process, session), 0)
+        if n <= last:
+            raise Violation("in_order", f"{word.token} ({n}) starts after {last} in {process}")
+        self._last_start[(process, session)] = n
+        if not any(s.session == session for s in word.starts):
+            first = self._first_start.get(session, 0)
+            if n < first:
+                raise Violation("in_order", f"{word.token} ({n}) starts for the first time after {first}")
+            self._first_start[session] = n
+        word.starts.append(start)
+        self._open.setdefault(session, []).append(start)
+        self._by_session.setdefault(session, []).append(start)
+        return start
+
+    def _may_repeat(self, word: Word, earlier: Start, start: Start) -> None:
+        if earlier.session != start.session:
+            if not word.idempotent:
+                raise Violation("once", f"{word.token} starts again in another session, {start.session}")
+        elif not earlier.dead:
+            raise Violation("once", f"{word.token} starts again though {earlier.process} lives")
+        elif earlier.recorded:
+            raise Violation("once", f"{word.token} starts again though its end was recorded")
+        elif word.event == "u" and earlier.ran:
+            raise Violation("once", f"{word.token} starts again though its start was to be recorded first")
+
+    def recorded(self, record: SessionRecord) -> None:
+        """A session record was written."""
+        self.records[record.session] = record
+        rest = []
+        for start in self._open.get(record.session, ()):
+            if start.ended and not start.dead and (start.n <= record.done or start.n in record.results):
+                start.recorded = True
+            elif not start.dead:
+                rest.append(start)
+        self._open[record.session] = rest
+
+    def process_died(self, process: str) -> None:
+        """A server process is gone with what ran in it."""
+        for starts in self._by_session.values():
+            for start in starts:
+                if start.process == process:
+                    start.dead = True
+
+    def presumed_dead(self, node: str, session: str) -> None:
+        """A node did not answer and counts as crashed for one session."""
+        for start in self._by_session.get(session, ()):
+            if start.process.split("/")[0] == node:
+                start.dead = True
+
+    def session_lost(self, session: str, why: str) -> None:
+        """The servers know nothing of a session any more."""
+        self.lost_sessions.setdefault(session, why)
+
+    def said(self, session: str, kind: str, n: int) -> None:
+        """A server with a durable broker told the end of a message."""
+        record = self.records.get(session)
+        if record is None or not (n <= record.done or n in record.results):
+            raise Violation("said_is_saved", f"{kind} {n} of session {session} was said before the record tells it")
