@@ -1,0 +1,1 @@
+"""What to do, on either side, as pure machines: time, randomness and ids are handed in, effects drained."""

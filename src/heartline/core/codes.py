@@ -51,9 +51,7 @@ class Code(IntEnum):
     TOO_MANY_SESSIONS = 4205
 
 
-_FATAL_BELOW_4000: Final = frozenset(
-    {Code.UNSUPPORTED_DATA, Code.INVALID_TEXT, Code.POLICY, Code.TOO_BIG}
-)
+_FATAL_BELOW_4000: Final = frozenset({Code.UNSUPPORTED_DATA, Code.INVALID_TEXT, Code.POLICY, Code.TOO_BIG})
 
 
 def classify(code: int) -> CodeClass:

@@ -1,18 +1,22 @@
 """How far a client has received and handled each channel (PROTOCOL 4).
 
 Two positions a channel: *received*, behind which an entry is a repeat and is dropped, and *handled*, from which the
-channel goes on after the next link. What lies between waits in the application's inbox; credit bounds it.
+channel goes on after the next link. What lies between is *pending* in the application's hands; credit bounds it.
 
 Invariants:
 - an entry is handed over once and in order, or a Gap comes before anything newer (test_once_in_order_or_gap);
 - a cursor moves only by handling, by a gap or by the first answer (test_resume_begins_at_the_handled_entry);
-- offsets are compared, never counted (test_holes_in_offsets_are_no_loss).
+- offsets are compared, never counted (test_holes_in_offsets_are_no_loss);
+- an answer in another epoch is followed by a gap or by nothing (test_a_new_epoch_without_a_gap_is_refused);
+- what a reader before this one handed over never moves this one's cursor (test_strangers_move_no_cursor).
 """
 
+from collections import deque
 from enum import Enum
 
 from .effects import Entry, Lost
-from .frames import Cursor, GapBody, Msg
+from .errors import BadFrame
+from .frames import Cursor, GapBody, Msg, Start
 
 
 class Follow(Enum):
@@ -20,6 +24,8 @@ class Follow(Enum):
 
     OFFLINE = "offline"
     ASKED = "asked"
+    GRANTED = "granted"
+    """answered, and nothing has come since"""
     LIVE = "live"
 
 
@@ -31,62 +37,100 @@ class Take(Enum):
     HOLE = "hole"
 
 
+FOLLOWED = frozenset({Follow.GRANTED, Follow.LIVE})
+NOWHERE = -1
+GONE = "-"
+"""An epoch no log has: a server that is asked to go on in it answers with a gap."""
+
+
 class Reader:
-    """One channel as this client reads it."""
+    """One channel as this client reads it.
+
+    `joined` is how far it had been received when this link took it up: what comes behind proves the link good.
+    `pending` holds (offset, bytes) of what the application has and has not handled, gaps with 0 bytes.
+    """
 
     __slots__ = (
-        "channel",
-        "epoch",
-        "follow",
-        "handled",
-        "handled_epoch",
-        "r",
-        "received",
-        "since_told",
-        "since_told_bytes",
-        "told",
-        "unhandled",
-    )
+        "_before_gap", "_earlier", "_fresh_bytes", "_granted_epoch", "channel", "epoch", "follow", "handled",
+        "handled_epoch", "joined", "pending", "r", "received", "since_told", "since_told_bytes", "told",
+    )  # fmt: skip
 
     def __init__(self, channel: str, epoch: str | None = None, offset: int | None = None) -> None:
         self.channel = channel
-        self.epoch = epoch
-        self.handled_epoch = epoch
+        self.epoch = epoch if offset is not None else None
+        self.handled_epoch = self.epoch
         self.handled: int | None = offset
         self.received: int | None = offset
+        self.joined = NOWHERE
         self.told = offset or 0
         self.r = 0
         self.follow = Follow.OFFLINE
-        self.unhandled = 0
+        self.pending: deque[tuple[int, int]] = deque()
+        self._fresh_bytes = 0
         self.since_told = 0
         self.since_told_bytes = 0
+        self._granted_epoch = self.epoch
+        self._before_gap = 0
+        self._earlier = 0
 
-    def ask(self, r: int) -> Cursor:
+    # towards the server
+
+    def ask(self, r: int) -> Cursor | Start:
         """The request that (re)starts this channel on the present link."""
         self.r = r
         self.follow = Follow.ASKED
         self.since_told = self.since_told_bytes = 0
-        self.told = self.handled or 0
-        at = None if self.handled is None else (self.handled_epoch, self.handled)
-        return Cursor(r, self.channel, at)
+        if self.handled is None:
+            return Start(r, self.channel)
+        self.told = self.handled if self.handled_epoch == self.epoch else 0
+        return Cursor(r, self.channel, (self.handled_epoch, self.handled))
 
-    def granted(self, epoch: str, offset: int) -> None:
-        """The server follows it; where we had no cursor, this is it."""
-        self.follow = Follow.LIVE
+    def granted(self, epoch: str, offset: int) -> bool:
+        """The server follows it; True where we had no cursor, so that this is it."""
+        first = self.handled is None or self.epoch is None
+        self.follow = Follow.GRANTED
+        self._granted_epoch = epoch
         if self.epoch is None:
             self.epoch = self.handled_epoch = epoch
         if self.handled is None or self.received is None:
             self.handled = self.received = self.told = offset
+        self.joined = self.received
+        return first
+
+    def tell(self) -> int | None:
+        """The offset to tell the server in `at`, None when it knows."""
+        if not self.untold:
+            return None
+        self.told = self.handled or 0
+        self.since_told = self.since_told_bytes = 0
+        return self.told
+
+    @property
+    def untold(self) -> bool:
+        """Whether more was handled than the server has heard of."""
+        return bool(self.handled) and self.handled != self.told and self.handled_epoch == self.epoch
+
+    # from the server
 
     def take(self, msg: Msg) -> Take:
-        """Judge one entry; on HAND_OVER it is received."""
+        """Judge one entry; on HAND_OVER it is received and pending. Raises BadFrame."""
         received = self.received
-        if self.follow is not Follow.LIVE or received is None or msg.offset <= received:
+        if self.follow is not Follow.LIVE:
+            if self.follow is not Follow.GRANTED:
+                return Take.DROP
+            if self._granted_epoch != self.epoch:
+                raise BadFrame("msg: another epoch, and no gap before it")
+        if received is None or msg.offset <= received:
             return Take.DROP
         if received < (msg.offset - 1 if msg.prev is None else msg.prev):
+            if self.follow is Follow.GRANTED:
+                raise BadFrame("msg: prev is beyond the position that ok told")
             return Take.HOLE
+        self.follow = Follow.LIVE
         self.received = msg.offset
-        self.unhandled += 1
+        size = len(memoryview(msg.data))
+        self.pending.append((msg.offset, size))
+        self._fresh_bytes += size
         return Take.HAND_OVER
 
     def entry(self, msg: Msg) -> Entry:
@@ -95,38 +139,73 @@ class Reader:
 
     def gap(self, gap: GapBody) -> Lost | None:
         """Move beyond a gap; None when we had received all of it."""
+        self.follow = Follow.LIVE
+        if gap.epoch != self.epoch:
+            return self.restart(gap.epoch, gap.after, gap.to, gap.reason)
         after = self.received or 0
-        if gap.epoch == self.epoch:
-            if gap.to <= after:
-                return None
-        else:
-            after = gap.after
-            self.told = 0
-        self.epoch = gap.epoch
-        self.received = gap.to
-        self.unhandled += 1
-        return Lost(self.channel, gap.epoch, after, gap.to, gap.reason)
+        if gap.to <= after:
+            return None
+        return self._lose(after, gap.to, gap.reason)
+
+    def restart(self, epoch: str, after: int, to: int, reason: str) -> Lost:
+        """Another log has taken this one's place: go on behind `to`, whatever had been received.
+
+        Where it bears the same epoch (the inbox of another session may), the cursor is put where no log is.
+        """
+        if epoch == self.handled_epoch:
+            self.handled_epoch = GONE
+        self._earlier += len(self.pending)
+        self.pending.clear()
+        self._before_gap = 0
+        self.told = 0
+        self.joined = NOWHERE
+        self.epoch = self._granted_epoch = epoch
+        return self._lose(after, to, reason)
+
+    # towards the application
 
     def handle(self, epoch: str, offset: int, size: int) -> bool:
-        """The application is done with an item; whether the cursor moved."""
-        self.unhandled = max(0, self.unhandled - 1)
-        self.since_told += 1
-        self.since_told_bytes += size
-        if epoch == self.handled_epoch:
-            if offset <= (self.handled or 0):
+        """The application is done with everything up to an item; whether the cursor moved."""
+        mine = epoch == self.epoch and self.received is not None and offset <= self.received
+        if mine:
+            self._release(offset)
+            self.since_told_bytes += size
+        else:
+            self._earlier = max(0, self._earlier - 1)
+            if epoch == self.epoch or epoch != self.handled_epoch:
                 return False
-        elif epoch != self.epoch:
+        if epoch == self.handled_epoch and offset <= (self.handled or 0):
             return False
         self.handled_epoch = epoch
         self.handled = offset
         return True
 
-    def tell(self) -> int | None:
-        """The offset to tell the server in `at`, None when it knows."""
-        if self.follow is not Follow.LIVE or not self.handled or self.handled == self.told:
-            return None
-        if self.handled_epoch != self.epoch:
-            return None
-        self.told = self.handled
-        self.since_told = self.since_told_bytes = 0
-        return self.told
+    def overrun(self, credit: int, credit_bytes: int) -> bool:
+        """Whether more is pending than the server may have sent.
+
+        After a gap it counts anew, because it need not know what the application still has; but not for ever.
+        """
+        pending = len(self.pending)
+        fresh = pending - self._before_gap
+        if fresh > credit or (fresh > 1 and self._fresh_bytes > credit_bytes):
+            return True
+        return pending + self._earlier > 4 * credit + 16
+
+    def _lose(self, after: int, to: int, reason: str) -> Lost:
+        self.received = to
+        self.pending.append((to, 0))
+        self._before_gap = len(self.pending)
+        self._fresh_bytes = 0
+        return Lost(self.channel, self.epoch or "", after, to, reason)
+
+    def _release(self, offset: int) -> None:
+        pending = self.pending
+        while pending and pending[0][0] <= offset:
+            size = pending.popleft()[1]
+            self._earlier = 0
+            if self._before_gap:
+                self._before_gap -= 1
+            else:
+                self._fresh_bytes -= size
+            if size:
+                self.since_told += 1

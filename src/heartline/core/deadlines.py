@@ -20,6 +20,7 @@ class Due(IntEnum):
     EXPIRE = 7
     MOVE = 8
     LOGIN = 9
+    FLOOR = 10
 
 
 class Deadlines:

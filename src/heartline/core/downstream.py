@@ -2,7 +2,10 @@
 
 Invariants:
 - a subscription lives as long as somebody wants it, over any number of links (test_subscriptions_are_restored);
-- the server hears `at` before half of its credit is used up (test_at_is_told_before_half_the_credit);
+- what is wanted or no longer wanted between hello and welcome is said after welcome
+  (test_changes_while_greeting_are_said_after_welcome);
+- the server hears `at` before half of its credit is used up, also of what was handled while it was being asked
+  (test_at_is_told_before_half_the_credit);
 - an inbox that belonged to a lost session is named as a gap (test_lost_inbox_is_a_gap).
 """
 
@@ -10,9 +13,10 @@ from collections.abc import Callable, Iterator
 
 from msgspec import UNSET, Struct
 
-from .cursors import Follow, Reader, Take
-from .effects import Arrived, Effect, Lost, MoveCursor, Subscribed, Unsubscribed, Volatile
-from .frames import INBOX, At, Cursor, Gap, Msg, No, Now, Ok, Sub, Unsub, WelcomeBody
+from .cursors import FOLLOWED, Follow, Reader, Take
+from .effects import Arrived, Effect, MoveCursor, Subscribed, Unsubscribed, Volatile
+from .errors import BadFrame
+from .frames import INBOX, At, Cursor, Gap, Msg, No, Now, Ok, Start, Sub, SubStart, Unsub, WelcomeBody
 
 
 class Downstream:
@@ -24,6 +28,7 @@ class Downstream:
         self._readers: dict[str, Reader] = {}
         self._asked: dict[int, Reader] = {}
         self._by_r: dict[int, Reader] = {}
+        self._in_hello: set[str] = set()
         self._r = 0
         self._credit = 512
         self._credit_bytes = 256 << 10
@@ -43,124 +48,161 @@ class Downstream:
     def __iter__(self) -> Iterator[Reader]:
         return iter(self._readers.values())
 
+    # wanting
+
     def subscribe(self, reader: Reader) -> None:
         """Follow a channel from now on, replacing an earlier reader of it."""
+        earlier = self._readers.get(reader.channel)
+        if earlier is not None:
+            self._retire(earlier)
         self._readers[reader.channel] = reader
         if self.online:
             self._ask(reader)
 
-    def unsubscribe(self, channel: str) -> None:
-        """Follow it no longer."""
+    def unsubscribe(self, channel: str) -> bool:
+        """Follow it no longer; whether it was followed."""
         reader = self._readers.pop(channel, None)
-        self._untold.discard(channel)
         if reader is None:
-            return
-        self._asked.pop(reader.r, None)
-        self._by_r.pop(reader.r, None)
-        if self.online and reader.follow is not Follow.OFFLINE:
-            self._r += 1
-            self._write(Unsub(self._r, channel))
+            return False
+        self._retire(reader)
+        if self.online:
+            self._unsub(channel)
+        return True
 
-    def cursors(self) -> list[Cursor]:
-        """What hello asks to restore; request numbers begin anew with the link."""
-        self._asked.clear()
-        self._by_r.clear()
-        self._untold.clear()
+    # links
+
+    def cursors(self, *, resuming: bool) -> list[Cursor | Start]:
+        """What hello asks to restore; request numbers begin anew with the link. An inbox belongs to its session."""
+        self.lost()
         self._r = 0
-        return [self._request(reader) for reader in self._readers.values()]
+        wanted = [r for r in self._readers.values() if resuming or r.channel != INBOX]
+        self._in_hello = {r.channel for r in wanted}
+        return [self._request(reader) for reader in wanted]
 
-    def welcomed(self, welcome: WelcomeBody, *, had_session: bool) -> None:
-        """The link is up; the inbox begins, or begins anew."""
+    def welcomed(self, welcome: WelcomeBody) -> None:
+        """The link is up; the inbox begins, goes on or begins anew. Then say what changed since hello."""
         self.online = True
         self._credit = welcome.limits.credit
         self._credit_bytes = welcome.limits.credit_bytes
-        inbox = self._readers.get(INBOX)
-        if inbox is None:
-            inbox = self._readers[INBOX] = Reader(INBOX)
-        epoch, offset = welcome.inbox.epoch, welcome.inbox.offset
-        if not welcome.resumed:
-            lost_from = inbox.handled
-            fresh = self._readers[INBOX] = Reader(INBOX, epoch, offset)
-            if had_session and lost_from is not None:
-                fresh.unhandled = 1
-                self._effects.append(Arrived(Lost(INBOX, epoch, 0, offset, "epoch")))
-            inbox = fresh
-        inbox.granted(epoch, offset)
+        self._begin_inbox(welcome)
+        for channel in sorted(self._in_hello.difference(self._readers)):
+            self._unsub(channel)
+        for reader in self._readers.values():
+            if reader.follow is Follow.OFFLINE:
+                self._ask(reader)
 
     def lost(self) -> None:
         """The link is gone."""
         self.online = False
         for reader in self._readers.values():
             reader.follow = Follow.OFFLINE
+            reader.r = 0
         self._asked.clear()
+        self._by_r.clear()
+        self._in_hello.clear()
         self._untold.clear()
 
-    def ok(self, frame: Ok) -> None:
-        """A subscription was granted."""
+    # frames
+
+    def ok(self, frame: Ok) -> bool:
+        """A subscription was granted; whether it is one we asked for. Raises BadFrame."""
         reader = self._asked.pop(frame.r, None)
+        if reader is None:
+            return False
         epoch, offset = frame.body.epoch, frame.body.offset
-        if reader is None or epoch is None or offset is UNSET:
-            return
-        reader.granted(epoch, offset)
+        if epoch is None or offset is UNSET:
+            raise BadFrame("ok: a subscription needs epoch and offset")
+        self._grant(reader, epoch, offset)
         state = None if frame.body.state is UNSET else bytes(frame.body.state)
         self._effects.append(Subscribed(reader.channel, epoch, offset, state))
+        return True
 
-    def no(self, frame: No) -> None:
-        """A subscription was refused or withdrawn: it is over."""
+    def no(self, frame: No) -> bool:
+        """A subscription was refused or withdrawn: it is over. Whether it is one of ours."""
         reader = self._by_r.pop(frame.r, None)
         self._asked.pop(frame.r, None)
         if reader is None:
-            return
-        self._readers.pop(reader.channel, None)
+            return False
+        del self._readers[reader.channel]
+        self._untold.discard(reader.channel)
         self._effects.append(Unsubscribed(reader.channel, frame.body.code, frame.body.message))
+        return True
 
     def msg(self, frame: Msg) -> bool:
-        """Take an entry; False when the server ran beyond the credit it gave itself."""
+        """Take an entry; False when the inbox has a hole: only another link closes it. Raises BadFrame."""
         reader = self._readers.get(frame.channel)
         if reader is None:
             return True
         take = reader.take(frame)
         if take is Take.HAND_OVER:
             self._effects.append(Arrived(reader.entry(frame)))
-            return reader.unhandled <= self._credit + 16
-        if take is Take.HOLE:
+            self._check_credit(reader)
+        elif take is Take.HOLE:
+            if frame.channel == INBOX:
+                return False
             self._ask(reader)
         return True
 
     def gap(self, frame: Gap) -> None:
-        """Take a gap."""
+        """Take a gap. Raises BadFrame."""
         reader = self._readers.get(frame.channel)
-        if reader is None or reader.follow is not Follow.LIVE:
+        if reader is None or reader.follow not in FOLLOWED:
             return
         lost = reader.gap(frame.body)
         if lost is not None:
             self._effects.append(Arrived(lost))
+            self._check_credit(reader)
 
     def now(self, frame: Now) -> None:
         """Hand over a volatile message of a channel we follow."""
         if frame.channel in self._readers:
             self._effects.append(Volatile(frame.channel, frame.event, frame.data))
 
+    # handling
+
     def handled(self, channel: str, epoch: str, offset: int, size: int) -> bool:
-        """The application is done with an item; whether a cursor moved."""
+        """The application is done with an item; whether that proves the present link good."""
         reader = self._readers.get(channel)
         if reader is None or not reader.handle(epoch, offset, size):
             return False
         self._effects.append(MoveCursor(channel, epoch, offset))
-        if reader.follow is Follow.LIVE:
-            if reader.since_told * 4 >= self._credit or reader.since_told_bytes * 4 >= self._credit_bytes:
-                self._tell(reader)
-            else:
-                self._untold.add(channel)
-        return True
+        if reader.follow not in FOLLOWED:
+            return False
+        if reader.since_told * 4 >= self._credit or reader.since_told_bytes * 4 >= self._credit_bytes:
+            self._tell(reader)
+        elif reader.untold:
+            self._untold.add(channel)
+        return epoch == reader.epoch and offset > (reader.joined or 0)
 
     def tell_all(self) -> None:
         """Say how far every channel was handled."""
         for channel in sorted(self._untold):
-            reader = self._readers.get(channel)
-            if reader is not None:
-                self._tell(reader)
-        self._untold.clear()
+            self._tell(self._readers[channel])
+
+    # the inside
+
+    def _begin_inbox(self, welcome: WelcomeBody) -> None:
+        epoch, offset = welcome.inbox.epoch, welcome.inbox.offset
+        inbox = self._readers.get(INBOX)
+        if inbox is None:
+            inbox = self._readers[INBOX] = Reader(INBOX)
+        if welcome.resumed or inbox.handled is None:
+            self._grant(inbox, epoch, offset)
+            return
+        lost = inbox.restart(epoch, 0, offset, "epoch")
+        inbox.granted(epoch, offset)
+        self._effects.append(MoveCursor(INBOX, inbox.handled_epoch or "", inbox.handled or 0))
+        self._effects.append(Arrived(lost))
+
+    def _grant(self, reader: Reader, epoch: str, offset: int) -> None:
+        if reader.granted(epoch, offset):
+            self._effects.append(MoveCursor(reader.channel, epoch, reader.handled or 0))
+        if reader.untold:
+            self._untold.add(reader.channel)
+
+    def _check_credit(self, reader: Reader) -> None:
+        if reader.overrun(self._credit, self._credit_bytes):
+            raise BadFrame("more entries than the credit allows")
 
     def _tell(self, reader: Reader) -> None:
         self._untold.discard(reader.channel)
@@ -168,17 +210,28 @@ class Downstream:
         if offset is not None:
             self._write(At(reader.channel, offset))
 
-    def _request(self, reader: Reader) -> Cursor:
+    def _retire(self, reader: Reader) -> None:
+        """What the server still says about this reader's request no longer matters."""
+        self._asked.pop(reader.r, None)
+        self._by_r.pop(reader.r, None)
+        self._untold.discard(reader.channel)
+
+    def _request(self, reader: Reader) -> Cursor | Start:
         if reader.channel == INBOX:
             return reader.ask(0)
+        self._retire(reader)
         self._r += 1
-        self._by_r.pop(reader.r, None)
         request = reader.ask(self._r)
         self._asked[self._r] = self._by_r[self._r] = reader
         return request
 
     def _ask(self, reader: Reader) -> None:
-        if reader.channel == INBOX:
-            return
         request = self._request(reader)
-        self._write(Sub(request.r, request.channel, request.at))
+        if isinstance(request, Cursor):
+            self._write(Sub(request.r, request.channel, request.at))
+        else:
+            self._write(SubStart(request.r, request.channel))
+
+    def _unsub(self, channel: str) -> None:
+        self._r += 1
+        self._write(Unsub(self._r, channel))

@@ -23,7 +23,10 @@ class Transmit(Struct, frozen=True):
 
 
 class Drop(Struct, frozen=True):
-    """Leave this link or stop this dial at once; nothing it says later matters."""
+    """Leave this link, or stop this dial, after writing what came before; nothing it says later matters.
+
+    `reason` fits into a close frame: at most 120 bytes.
+    """
 
     attempt: int
     code: int
@@ -51,11 +54,17 @@ class Remember(Struct, frozen=True):
 
 
 class MoveCursor(Struct, frozen=True):
-    """A channel was handled up to here."""
+    """A channel was handled up to here, or begins here: where to go on after a crash."""
 
     channel: str
     epoch: str
     offset: int
+
+
+class ForgetCursor(Struct, frozen=True):
+    """The channel is no longer followed: a stored cursor may go."""
+
+    channel: str
 
 
 class Settle(Struct, frozen=True):
@@ -68,7 +77,7 @@ class Settle(Struct, frozen=True):
 
 
 class Room(Struct, frozen=True):
-    """The outbox has room again."""
+    """Try again whatever send met OutboxFull, in order: there is room, or the connection was closed."""
 
 
 class Entry(Struct, frozen=True):
@@ -147,6 +156,7 @@ Effect = (
     | Forget
     | Remember
     | MoveCursor
+    | ForgetCursor
     | Settle
     | Room
     | Arrived

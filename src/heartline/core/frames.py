@@ -33,11 +33,18 @@ class Beat(Struct, frozen=True):
 
 
 class Cursor(Struct, array_like=True, frozen=True):
-    """One subscription to restore: request number, channel, and where to go on (null: from the head)."""
+    """One subscription to restore: request number, channel, and where to go on (absent: from the head)."""
 
     r: Offset
     channel: Name
     at: Place | None = None
+
+
+class Start(Struct, array_like=True, frozen=True):
+    """A `Cursor` without a place, as it is written; it reads as a `Cursor`."""
+
+    r: Offset
+    channel: Name
 
 
 class HelloBody(Struct, omit_defaults=True):
@@ -56,12 +63,12 @@ class HelloBody(Struct, omit_defaults=True):
 class LimitsBody(Struct):
     """What the server takes and gives (PROTOCOL 2.2)."""
 
-    message: int
+    message: Annotated[int, Meta(ge=1)]
     window: Annotated[int, Meta(ge=1)]
     window_bytes: Annotated[int, Meta(ge=1)]
     credit: Annotated[int, Meta(ge=1)]
     credit_bytes: Annotated[int, Meta(ge=1)]
-    subscriptions: int
+    subscriptions: Offset
 
 
 class Position(Struct, omit_defaults=True):
@@ -94,6 +101,10 @@ class RefusedBody(Struct):
     message: str = ""
     retry: Seconds | bool = False
 
+    def __post_init__(self) -> None:
+        if self.retry is True:
+            raise ValueError("Expected seconds or `false`")
+
 
 class Failure(Struct):
     """The body of fail and no: a short word, a sentence, and what else the code brings."""
@@ -105,7 +116,7 @@ class Failure(Struct):
 class GapBody(Struct):
     """Entries that may be lost: behind `after`, up to and including `to` (PROTOCOL 4.6)."""
 
-    epoch: str
+    epoch: Epoch
     after: Offset
     to: Offset
     reason: str
@@ -182,6 +193,13 @@ class Sub(Struct, array_like=True, tag="sub"):
     r: Number
     channel: Name
     at: Place | None = None
+
+
+class SubStart(Struct, array_like=True, tag="sub"):
+    """A `Sub` without a place, as it is written; it reads as a `Sub`."""
+
+    r: Number
+    channel: Name
 
 
 class Unsub(Struct, array_like=True, tag="unsub"):
@@ -300,6 +318,4 @@ class Move(Struct, array_like=True, tag="move"):
 
 
 UpFrame = Hello | Login | Call | Send | Pub | Settled | Sub | Unsub | At | Ping | Pong | Bye
-DownFrame = (
-    Welcome | Refused | Expiring | Reply | Fail | Ack | Ok | No | Msg | Now | Gap | Move | Ping | Pong
-)
+DownFrame = Welcome | Refused | Expiring | Reply | Fail | Ack | Ok | No | Msg | Now | Gap | Move | Ping | Pong

@@ -7,7 +7,8 @@ late was delayed by our own sleep, so it is put off for one fresh probe.
 Invariants:
 - dead within interval + timeout of the last sign (test_dead_within_interval_plus_timeout);
 - traffic alone never hides a dead way out (test_traffic_is_no_proof_of_the_way_out);
-- no death on a late wake-up without a fresh probe (test_late_wake_up_probes_first).
+- no death on a late wake-up without a fresh probe, after every sleep (test_late_wake_up_probes_first);
+- hints, however many, put off no verdict (test_hints_put_off_no_verdict).
 """
 
 from enum import Enum
@@ -62,6 +63,7 @@ class Liveness:
                 self._strict = True  # what we wait for is overdue too: the ping under way must be answered
             else:
                 self.pulse = Pulse.CALM
+                self._fresh = False
 
     def pong(self, t: object, now: float) -> None:
         """Count a pong; only one with the t of our latest ping is proof of the way out."""
@@ -84,8 +86,12 @@ class Liveness:
             self._awaiting_since = now
 
     def probe(self, now: float) -> int:
-        """Ask at once, after a hint: only the answer to this very ping counts. Returns its t."""
-        self._fresh = True
+        """Ask at once, after a hint: only the answer to this very ping counts. Returns its t.
+
+        While such a ping is out it is only said again: neither its answer nor the verdict is put off.
+        """
+        if self.pulse is Pulse.PROBING and self._strict and now < self.next_deadline():
+            return self.t
         return self._ping(now, strict=True)
 
     def next_deadline(self) -> float:

@@ -21,7 +21,14 @@ def check_name(name: object, argument: str) -> str:
         raise TypeError(f"{argument} must be a string, not {type(name).__name__}")
     if not is_name(name):
         raise ValueError(
-            f"{argument} must have 1 to 255 characters, no control characters and not begin with '@', "
-            f"not {name[:40]!r}"
+            f"{argument} must have 1 to 255 characters, no control characters and not begin with '@', not {name[:40]!r}"
         )
     return name
+
+
+def check_channel(name: object, argument: str) -> str:
+    """Return `name` if a client may follow it: an application's channel, or one of the protocol's but the inbox."""
+    if isinstance(name, str) and len(name) > 1 and name[0] == "@":
+        check_name(name[1:], argument)
+        return name
+    return check_name(name, argument)

@@ -9,13 +9,15 @@ Invariants:
 - an ack never settles a call, nor a send that failed (test_ack_settles_sends_only);
 - the window bounds what is in flight, in messages and bytes, but never blocks a lone message
   (test_window_bounds_flight);
-- a durable message is written only after it was persisted (test_written_only_after_persisted).
+- a durable message is written only after it was persisted (test_written_only_after_persisted);
+- what is dropped from a full outbox is told, and nothing is dropped in vain (test_nothing_is_dropped_in_vain);
+- memory follows what waits, not what has passed through (test_queues_do_not_grow_with_what_has_gone).
 """
 
 from collections import deque
 from collections.abc import Iterator
 from enum import Enum
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from .errors import OutboxFull
 from .policy import Full, OutboxLimits
@@ -23,6 +25,12 @@ from .policy import Full, OutboxLimits
 SPAN = 256
 FIRST_WINDOW = 8
 FIRST_WINDOW_BYTES = 16 << 10
+OVERHEAD = 24
+
+
+def size_of(event: str, target: str, data: bytes) -> int:
+    """Bytes a message counts for (PROTOCOL 3.5): its data, its names, and 24."""
+    return len(data) + len(event) + len(target) + OVERHEAD
 
 
 class Kind(Enum):
@@ -67,7 +75,7 @@ class Message:
         self.expires_at = expires_at
         self.idempotent = idempotent
         self.written = written
-        self.size = len(data) + len(event) + len(target) + 24
+        self.size = size_of(event, target, data)
 
 
 class Outbox:
@@ -104,10 +112,7 @@ class Outbox:
     @property
     def floor(self) -> int:
         """The lowest number not settled."""
-        order = self._order
-        while order and order[0] not in self._messages:
-            order.popleft()
-        return order[0] if order else self._next
+        return self._order[0] if self._order else self._next
 
     @property
     def next_number(self) -> int:
@@ -123,18 +128,29 @@ class Outbox:
     def make_room(self, size: int) -> list[Message]:
         """Withdraw what the policy allows until `size` bytes fit; raise OutboxFull when they cannot.
 
-        Returns the messages dropped; the caller tells their senders.
+        Returns the messages dropped; the caller tells their senders. ValueError: so much never fits.
         """
+        limits = self.limits
+        if size > limits.bytes:
+            raise ValueError(f"data: a message of {size} bytes can never fit an outbox of {limits.bytes} bytes")
+        if self.room(size):
+            return []
         dropped: list[Message] = []
-        if self.limits.full is Full.DROP_OLDEST and size <= self.limits.bytes:
-            for message in list(self._messages.values()):
-                if self.room(size):
-                    break
-                if not message.written:
-                    self._remove(message)
+        surplus = self.bytes + size - limits.bytes
+        count = len(self._messages) + 1 - limits.messages
+        if limits.full is Full.DROP_OLDEST:
+            for n in self._to_write:
+                message = self._messages.get(n)
+                if message is not None and not message.written:
                     dropped.append(message)
-        if not self.room(size):
+                    surplus -= message.size
+                    count -= 1
+                    if surplus <= 0 and count <= 0:
+                        break
+        if surplus > 0 or count > 0:
             raise OutboxFull(len(self._messages), self.bytes)
+        for message in dropped:
+            self._remove(message)
         return dropped
 
     def add(self, message: Message) -> None:
@@ -147,6 +163,8 @@ class Outbox:
         self.bytes += message.size
         if message.expires_at is not None and not message.written:
             heappush(self._expiries, (message.expires_at, message.n))
+        if max(len(self._order), len(self._expiries)) > 2 * len(self._messages) + 64:
+            self._compact()
 
     def take_number(self) -> int:
         """Use up the next number."""
@@ -200,6 +218,8 @@ class Outbox:
                 return None
             queue.popleft()
             message.written = True
+            if self._expiries:
+                self._trim_expiries()
             self._in_flight = message.n
             self._flight += 1
             self._flight_bytes += message.size
@@ -250,19 +270,13 @@ class Outbox:
 
     def next_expiry(self) -> float | None:
         """When the next message never written runs out."""
-        heap = self._expiries
-        while heap:
-            message = self._messages.get(heap[0][1])
-            if message is not None and not message.written:
-                return heap[0][0]
-            heappop(heap)
-        return None
+        return self._expiries[0][0] if self._expiries else None
 
     def expire(self, now: float) -> list[Message]:
         """Withdraw the messages that ran out before they were ever written."""
         expired: list[Message] = []
         while (at := self.next_expiry()) is not None and at <= now:
-            message = self._messages[heappop(self._expiries)[1]]
+            message = self._messages[self._expiries[0][1]]
             self._remove(message)
             expired.append(message)
         return expired
@@ -279,7 +293,8 @@ class Outbox:
         """Give up everything; the caller tells the senders."""
         rest = list(self._messages.values())
         self._messages.clear()
-        self.bytes = 0
+        self.bytes = self._flight = self._flight_bytes = 0
+        self._compact()
         return rest
 
     # the window
@@ -313,5 +328,26 @@ class Outbox:
         self._remove(message)
 
     def _remove(self, message: Message) -> None:
-        del self._messages[message.n]
+        messages = self._messages
+        del messages[message.n]
         self.bytes -= message.size
+        for queue in (self._order, self._to_write):
+            while queue and queue[0] not in messages:
+                queue.popleft()
+        if self._expiries:
+            self._trim_expiries()
+
+    def _trim_expiries(self) -> None:
+        """Keep a message that can still run out on top of the heap."""
+        heap = self._expiries
+        while heap and ((message := self._messages.get(heap[0][1])) is None or message.written):
+            heappop(heap)
+
+    def _compact(self) -> None:
+        """Let go of the numbers of messages that are gone."""
+        messages = self._messages
+        self._order = deque(n for n in self._order if n in messages)
+        self._acking = deque(n for n in self._acking if n in messages)
+        self._to_write = deque(n for n in self._to_write if n in messages)
+        self._expiries = [(at, n) for at, n in self._expiries if n in messages and not messages[n].written]
+        heapify(self._expiries)

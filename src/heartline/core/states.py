@@ -32,9 +32,7 @@ class State(Enum):
 
 MOVES: Final[dict[State, frozenset[State]]] = {
     State.IDLE: frozenset({State.DIALLING, State.CLOSED}),
-    State.DIALLING: frozenset(
-        {State.GREETING, State.WAITING, State.GAVE_UP, State.REFUSED, State.CLOSED}
-    ),
+    State.DIALLING: frozenset({State.GREETING, State.WAITING, State.GAVE_UP, State.REFUSED, State.CLOSED}),
     State.GREETING: frozenset({State.OPEN, State.WAITING, State.GAVE_UP, State.REFUSED, State.CLOSED}),
     State.OPEN: frozenset({State.MOVING, State.WAITING, State.GAVE_UP, State.REFUSED, State.CLOSED}),
     State.MOVING: frozenset({State.GREETING, State.OPEN, State.DIALLING, State.REFUSED, State.CLOSED}),

@@ -3,7 +3,9 @@
 Invariants:
 - one definite outcome for each message (test_one_definite_outcome);
 - a session that was lost turns what was written into `unknown`, unless repeating is harmless, and carries the rest
-  over (test_lost_session_names_what_is_unknown).
+  over (test_lost_session_names_what_is_unknown);
+- nothing above the server's limit is ever written (test_too_big_is_never_written);
+- who waits for room hears of it, or of the end (test_who_waits_for_room_hears_of_it).
 """
 
 from collections.abc import Callable
@@ -12,33 +14,45 @@ from msgspec import Raw, Struct
 
 from .back_off import Retry
 from .effects import Effect, Forget, Persist, Room, Settle
+from .errors import OutboxFull
 from .frames import Ack, Call, Fail, Pub, Reply, Send, Settled, WelcomeBody
 from .outbox import SPAN, Kind, Message, Outbox, Outcome
 
 NUMBER_BLOCK = 1024
 NO_BODY = b"null"
+NAMES = 2600
+"""Bytes by which a frame may exceed `Message.size`: two names, escaped, and a long number."""
 _FRAMES: dict[Kind, type[Call] | type[Send]] = {Kind.CALL: Call, Kind.SEND: Send}
 
 
 class Upstream:
-    """Sends for one client machine. `write` takes a frame for the present link."""
+    """Sends for one client machine. `write` takes a frame for the present link, `measure` tells its bytes."""
 
     def __init__(
-        self, outbox: Outbox, retry: Retry, effects: list[Effect], write: Callable[[Struct], None]
+        self,
+        outbox: Outbox,
+        retry: Retry,
+        effects: list[Effect],
+        write: Callable[[Struct], None],
+        measure: Callable[[Struct], int],
     ) -> None:
         self.outbox = outbox
         self.largest = 1 << 20
         self._retry = retry
         self._effects = effects
         self._write = write
+        self._measure = measure
         self._reserved = outbox.next_number
         self._wanting_room = False
 
     def send(self, message_of: Callable[[int], Message], size: int) -> int:
-        """Queue the message that `message_of(number)` makes. Raises OutboxFull; then `Room` will be announced."""
+        """Queue the message that `message_of(number)` makes and return its number.
+
+        Raises OutboxFull, and then announces `Room`; ValueError when there can never be room.
+        """
         try:
             dropped = self.outbox.make_room(size)
-        except Exception:
+        except OutboxFull:
             self._wanting_room = True
             raise
         for old in dropped:
@@ -61,14 +75,11 @@ class Upstream:
             message = outbox.next_to_write()
             if message is None:
                 return
-            if message.size > self.largest + SPAN:
+            frame = _frame_of(message)
+            if message.size + NAMES > self.largest and self._measure(frame) > self.largest:
                 self._refuse_too_big(message)
-                continue
-            data = Raw(message.data)
-            if message.kind is Kind.PUB:
-                self._write(Pub(message.n, message.target, message.event, data))
             else:
-                self._write(_FRAMES[message.kind](message.n, message.event, data))
+                self._write(frame)
 
     def tell_floor(self) -> None:
         """All is quiet: let the server forget the answers we have."""
@@ -76,11 +87,13 @@ class Upstream:
         if floor is not None:
             self._write(Settled(floor))
 
-    def welcomed(self, welcome: WelcomeBody, *, had_session: bool) -> None:
-        """A link is up: settle what the server forgot, rewind to what it lacks."""
-        if had_session and not welcome.resumed:
-            for message in self.outbox.forget_session():
-                self._end(message, Outcome.UNKNOWN, NO_BODY, "the server lost this session")
+    def session_lost(self, reason: str) -> None:
+        """The server's memory of this session is gone: settle what it may have handled."""
+        for message in self.outbox.forget_session():
+            self._end(message, Outcome.UNKNOWN, NO_BODY, reason)
+
+    def welcomed(self, welcome: WelcomeBody) -> None:
+        """A link is up: rewind to what the server lacks."""
         limits = welcome.limits
         self.largest = limits.message
         self.outbox.welcome(welcome.received, min(limits.window, SPAN), limits.window_bytes)
@@ -118,6 +131,12 @@ class Upstream:
             outcome = Outcome.UNKNOWN if message.written else Outcome.EXPIRED
             self._end(message, outcome, NO_BODY, reason)
 
+    def wake(self) -> None:
+        """Tell whoever waits for room to try again, and so to learn what has become of us."""
+        if self._wanting_room:
+            self._wanting_room = False
+            self._effects.append(Room())
+
     def _settle(self, n: int, outcome: Outcome, body: bytes, reason: str) -> bool:
         message = self.outbox.settle(n)
         if message is not None:
@@ -138,6 +157,11 @@ class Upstream:
         self._effects.append(Settle(message, outcome, body, reason))
         if self.outbox.durable:
             self._effects.append(Forget(message.n))
-        if self._wanting_room:
-            self._wanting_room = False
-            self._effects.append(Room())
+        self.wake()
+
+
+def _frame_of(message: Message) -> Call | Send | Pub:
+    data = Raw(message.data)
+    if message.kind is Kind.PUB:
+        return Pub(message.n, message.target, message.event, data)
+    return _FRAMES[message.kind](message.n, message.event, data)

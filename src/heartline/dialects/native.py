@@ -3,34 +3,44 @@
 Invariants:
 - rubbish of any kind ends in `BadFrame` with a short reason, never in another exception
   (test_rubbish_is_always_a_bad_frame);
+- the reason names frame and element and repeats nothing that was sent (test_reasons_repeat_nothing);
 - what is encoded decodes to the same frame (test_encoding_round_trips).
 """
 
 import re
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
 from heartline.core.errors import BadFrame
-from heartline.core.frames import DownFrame, UpFrame
+from heartline.core.frames import DownFrame, Fail, Failure, UpFrame
 
 SUBPROTOCOL: Final = "heartline.1"
 
 _encoder = msgspec.json.Encoder()
-_up = msgspec.json.Decoder(UpFrame)
-_down = msgspec.json.Decoder(DownFrame)
+_up: Final = msgspec.json.Decoder(UpFrame)
+_down: Final = msgspec.json.Decoder(DownFrame)
+_failure: Final = msgspec.json.Decoder(Failure)
 _encode_text = msgspec.json.Encoder().encode
-_QUOTED: Final = re.compile(r"'[^']*'")
 
+_KIND: Final = re.compile(rb'[ \t\r\n]*\[[ \t\r\n]*"([a-z]{2,8})"')
+_UNKNOWN_KIND: Final = "Invalid value"
+_KINDS: Final = {kind.__struct_config__.tag for kind in get_args(UpFrame | DownFrame)}
 _Bad = (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError)
 
 
-def _bad(error: Exception) -> BadFrame:
+def _bad(data: bytes, error: Exception) -> BadFrame:
     """Name what is wrong without repeating what was sent."""
+    match = _KIND.match(data)
+    kind = match[1].decode() if match is not None else ""
+    reason = str(error)
     if isinstance(error, RecursionError):
-        return BadFrame("nested too deeply")
-    reason = _QUOTED.sub("…", str(error)) if "Invalid value" in str(error) else str(error)
-    return BadFrame(reason[:120])
+        reason = "nested too deeply"
+    elif isinstance(error, UnicodeDecodeError):
+        reason = "not UTF-8"
+    elif reason.startswith(_UNKNOWN_KIND):
+        return BadFrame("no kind that is known in this direction")
+    return BadFrame(f"{kind}: {reason}"[:120] if kind in _KINDS else reason[:120])
 
 
 def decode_up(data: bytes) -> UpFrame:
@@ -39,17 +49,21 @@ def decode_up(data: bytes) -> UpFrame:
     Raises `BadFrame`.
     """
     try:
-        return _up.decode(data)
+        frame: UpFrame = _up.decode(data)
     except _Bad as error:
-        raise _bad(error) from None
+        raise _bad(data, error) from None
+    return frame
 
 
 def decode_down(data: bytes) -> DownFrame:
     """Read one frame a server sent. Raises `BadFrame`."""
     try:
-        return _down.decode(data)
+        frame: DownFrame = _down.decode(data)
+        if type(frame) is Fail:
+            _failure.decode(frame.body)
     except _Bad as error:
-        raise _bad(error) from None
+        raise _bad(data, error) from None
+    return frame
 
 
 encode = _encoder.encode
