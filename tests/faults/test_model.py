@@ -102,8 +102,8 @@ def test_same_seed_same_plan() -> None:
 @pytest.mark.parametrize("hash_seed", ["0", "4711"])
 def test_same_seed_same_plan_whatever_the_hash_seed(hash_seed: str) -> None:
     call = (
-        "import importlib.util as u; s = u.spec_from_file_location('m', %r);"
-        "m = u.module_from_spec(s); s.loader.exec_module(m); print(m.digest())" % __file__
+        f"import importlib.util as u; s = u.spec_from_file_location('m', {__file__!r});"
+        "m = u.module_from_spec(s); s.loader.exec_module(m); print(m.digest())"
     )
     env = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -291,8 +291,9 @@ def test_a_freeze_holds_one_direction_until_the_thaw() -> None:
     assert link.next_event() == 11.0
 
 
-def test_half_open_for_ever() -> None:
-    link = make(FaultRules(freeze_every=4, freeze_for=math.inf, spread=0)).link(0.0)
+@pytest.mark.parametrize("loses", [True, False])
+def test_half_open_for_ever(loses: bool) -> None:
+    link = make(FaultRules(freeze_every=4, freeze_for=math.inf, spread=0, cut_loses_data=loses)).link(0.0)
     assert [e.what for e in link.advance(4.0)] == [LinkEventKind.FREEZE] * 2
     assert link.next_event() is None
     assert link.arrival(UP, 4.5) is None

@@ -1,6 +1,7 @@
 """The proxy as a network: what passes, what is lost, what is held. Real sockets, seen from both ends."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 
@@ -94,6 +95,22 @@ def test_half_closes_pass(on_loop: Run) -> None:
     on_loop(test)
 
 
+def test_what_a_client_says_while_it_is_connected_on_waits(on_loop: Run) -> None:
+    async def test() -> None:
+        async with network() as net:
+            for _ in range(20):
+                client = await net.dial()
+                client.writer.write(b"question")
+                client.writer.write_eof()
+                server = await net.served()
+                assert await server.outcome() == (b"question", "eof")
+                server.writer.write(b"answer")
+                server.close()
+                assert await client.outcome() == (b"answer", "eof")
+
+    on_loop(test)
+
+
 @pytest.mark.parametrize("who", ["client", "server"])
 def test_errors_pass(on_loop: Run, who: str) -> None:
     async def test() -> None:
@@ -114,7 +131,7 @@ def test_errors_pass_behind_what_was_said(on_loop: Run) -> None:
         async with network(FaultRules(latency=0.05)) as net:
             client, server = await net.link()
             await client.say(b"last words")
-            await net.proxy.until(lambda _: bool(net.proxy._links[1].up._queue))
+            await net.proxy.until(lambda stats: stats.bytes_held == 10)
             client.reset()
             assert await server.hear(10) == b"last words"
             assert await server.outcome() == (b"", "reset")
@@ -128,7 +145,7 @@ def test_losing_cut_resets_both(on_loop: Run) -> None:
             client, server = await net.link()
             await client.say(b"x" * 1000)
             await server.say(b"y" * 500)
-            await net.proxy.until(lambda _: all(p._queue for p in (net.proxy._links[1].up, net.proxy._links[1].down)))
+            await net.proxy.until(lambda stats: stats.bytes_held == 1500)
             net.proxy.cut(1)
             assert await asyncio.gather(client.outcome(), server.outcome()) == [(b"", "reset")] * 2
             await net.event(ProxyEventKind.CLOSED)
@@ -146,7 +163,7 @@ def test_gentle_cut_delivers_first(on_loop: Run) -> None:
             client, server = await net.link()
             await client.say(b"x" * 100_000)
             await server.say(b"y" * 50_000)
-            await net.proxy.until(lambda _: all(p._queue for p in (net.proxy._links[1].up, net.proxy._links[1].down)))
+            await net.proxy.until(lambda stats: stats.bytes_held == 150000)
             net.proxy.cut(1, lose=False)
             ends = await asyncio.gather(client.outcome(), server.outcome())
             assert ends == [(b"y" * 50_000, "eof"), (b"x" * 100_000, "eof")]
@@ -155,6 +172,26 @@ def test_gentle_cut_delivers_first(on_loop: Run) -> None:
             client.close()
             server.close()
             await net.event(ProxyEventKind.CLOSED)
+
+    on_loop(test)
+
+
+def test_gentle_cut_does_not_wait_for_ever(on_loop: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heartline.faults.link._LINGER", 0.1)
+    total = 32 * 1024 * 1024
+
+    async def test() -> None:
+        async with network() as net:
+            client, server = await net.link()
+            server.writer.transport.pause_reading()  # its peer never reads
+            client.writer.write(bytes(total))
+            await net.proxy.until(lambda _: net.proxy._links[1].client.deaf)
+            net.proxy.cut(1, lose=False)
+            await net.event(ProxyEventKind.CLOSED)
+            stats = net.proxy.stats
+            assert stats.bytes_lost > 0
+            assert stats.bytes_held == 0
+            assert await client.outcome() == (b"", "eof")
 
     on_loop(test)
 
@@ -229,7 +266,7 @@ def test_frozen_holds_what_is_in_flight(on_loop: Run) -> None:
         async with network(FaultRules(latency=0.05)) as net:
             client, server = await net.link()
             await client.say(b"on its way")
-            await net.proxy.until(lambda _: bool(net.proxy._links[1].up._queue))
+            await net.proxy.until(lambda stats: stats.bytes_held == 10)
             net.proxy.freeze(UP)
             await server.hears_nothing()
             net.proxy.thaw(UP)
@@ -248,7 +285,7 @@ def test_memory_is_bounded_in_a_freeze(on_loop: Run) -> None:
             with pytest.raises(TimeoutError):  # TCP holds the sender back
                 async with asyncio.timeout(0.3):
                     await client.writer.drain()
-            assert net.proxy._links[1].up._held == 0
+            assert net.proxy.stats.bytes_held == 0
             net.proxy.thaw()
             got = 0
             async with asyncio.timeout(10):
@@ -267,7 +304,7 @@ def test_memory_is_bounded_behind_a_slow_reader_and_under_latency(on_loop: Run) 
 
             def look(_: object) -> bool:
                 nonlocal most
-                most = max(most, up._held)
+                most = max(most, up.held)
                 return up.source.deaf
 
             total = 32 * 1024 * 1024
@@ -292,10 +329,36 @@ def test_memory_is_bounded_with_tiny_chunks(on_loop: Run) -> None:
             up = net.proxy._links[1].up
             for number in range(100):  # each arrives alone: one byte costs 129
                 await client.say(b"x")
-                await net.proxy.until(lambda _, n=number: len(up._queue) > n or up.source.deaf)
-                net.proxy._news.set()
+                await net.proxy.until(lambda stats, n=number: stats.bytes_held == n + 1)
             assert up.source.deaf
-            assert len(up._queue) == 100
+            await client.say(b"one too many")
+            with pytest.raises(TimeoutError):
+                await net.proxy.until(lambda stats: stats.bytes_held > 100, 0.1)
+
+    on_loop(test)
+
+
+def test_soak_counts_every_byte(on_loop: Run) -> None:
+    rules = FaultRules(cut_every=0.1, freeze_every=0.05, freeze_for=0.02, latency=0.002, jitter=0.005)
+
+    async def test() -> None:
+        async with network(rules, seed=12) as net:
+            said = 0
+            for _ in range(10):
+                client, server = await net.link()
+                with contextlib.suppress(OSError):
+                    while not server.reader.at_eof():
+                        await client.say(bytes(1000))
+                        said += 1000
+                        await asyncio.sleep(0.001)
+                await net.proxy.until(lambda stats: not stats.open and not stats.bytes_held)
+                with contextlib.suppress(OSError):
+                    await server.outcome()
+            stats = net.proxy.stats
+            assert (stats.cut, stats.opened) == (10, 10)
+            assert stats.bytes_lost > 0
+            counted = stats.bytes_up + stats.bytes_lost
+            assert said - 10 * 1000 <= counted <= said  # what follows a reset never reaches the proxy
 
     on_loop(test)
 
@@ -307,12 +370,13 @@ def test_soak_receives_a_prefix_of_what_was_sent(on_loop: Run) -> None:
     )  # fmt: skip
 
     async def talk(end: End) -> None:
-        try:
-            for number in range(100_000):
+        number = 0
+        with contextlib.suppress(OSError):  # cut
+            while not end.reader.at_eof():
                 await end.say(number.to_bytes(4, "big") * 20)
+                number += 1
                 await asyncio.sleep(0.001)
-        except OSError:
-            pass  # cut
+        end.close()
 
     async def test() -> None:
         async with network(rules, seed=11) as net:

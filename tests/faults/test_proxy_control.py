@@ -172,7 +172,7 @@ def test_kindness_comes(on_loop: Run) -> None:
             assert await (await net.dial()).outcome() == (b"", "reset")
             async with asyncio.timeout(LIMIT):
                 while not net.proxy.stats.opened:
-                    await (await net.dial()).say(b"hello")
+                    (await net.dial()).writer.write(b"hello")
                     await asyncio.sleep(0.01)
             assert await (await net.served()).hear(5) == b"hello"
 

@@ -108,14 +108,14 @@ class ProxyLink:
             self._go(LinkPhase.OPEN)
             self.host.report(self, ProxyEventKind.OPENED)
             self.refresh()
-            self.up.regulate()
-            self.down.regulate()
+            self.up.pump()
+            self.down.pump()
         else:  # given up while it was dialled
             side.reset()
 
     def received(self, side: Side, data: bytes) -> None:
-        """Bytes of one side."""
-        if self.flowing:
+        """Bytes of one side. uvloop reads an accepted socket once even if told not to: those wait in the pipe."""
+        if self.flowing or self.phase is LinkPhase.DIALLING:
             self._from(side).feed(data)
         else:
             self.host.count_lost(len(data))
@@ -123,7 +123,7 @@ class ProxyLink:
     def ended(self, side: Side) -> None:
         """One side sends no more."""
         self.noticed(side, gone=False)
-        if self.phase is LinkPhase.OPEN:
+        if self.phase is LinkPhase.OPEN or self.phase is LinkPhase.DIALLING:
             self._from(side).end()
         elif self.phase is LinkPhase.CLOSING:
             self.settle()
@@ -132,8 +132,8 @@ class ProxyLink:
 
     def lost(self, side: Side) -> None:
         """One socket is gone; when we did not close it, the other side is told as soon as the network allows."""
+        self.noticed(side, gone=True)
         if self.phase is LinkPhase.OPEN:
-            self.noticed(side, gone=True)
             self._to(side).drop()
             self._to(side).regulate()
             self._from(side).reset()
@@ -150,14 +150,10 @@ class ProxyLink:
 
     def noticed(self, side: Side, gone: bool) -> None:
         """The peer of ``side`` left; ``gone``: it can receive nothing either."""
-        if self.phase is LinkPhase.DIALLING:
-            if gone:
-                self.shut()
-            return
         known, side.left, side.gone = side.left, True, side.gone or gone
-        if not known and self.phase in {LinkPhase.OPEN, LinkPhase.HUNG}:
+        if not known and self.phase in {LinkPhase.DIALLING, LinkPhase.OPEN, LinkPhase.HUNG}:
             self.host.report(self, ProxyEventKind.LEFT, side.direction)
-        if self.phase is LinkPhase.OPEN and self._forsaken():
+        if (gone and self.phase is LinkPhase.DIALLING) or (self.phase is LinkPhase.OPEN and self._forsaken()):
             self.shut()
 
     # --- what the network does ------------------------------------------------------------------
@@ -221,8 +217,8 @@ class ProxyLink:
             return
         if self.phase is not LinkPhase.CLOSING:
             self._go(LinkPhase.CLOSING)
-        if self.dialling is not None:
-            self.dialling.cancel()
+        if self.dialling is not None and self.server.state is SideState.ABSENT:
+            self.dialling.cancel()  # later it would take the socket from us without a connection_lost (uvloop)
         for side in (self.client, self.server):
             self.host.count_lost(sum(len(data) for data in side.unread()))
         for pipe in (self.up, self.down):

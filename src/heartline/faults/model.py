@@ -230,9 +230,9 @@ class LinkFaults:
         if now >= cut:
             return None
         through = self._thawed(out) if direction in self._directions() else out
-        if through >= cut:
-            return None if loses else max(out, cut)
-        return through if through < math.inf else None
+        if through < cut:
+            return through
+        return max(out, cut) if cut < math.inf and not loses else None
 
     def _thawed(self, when: float) -> float:
         """``when``, or the end of the freeze it falls into."""

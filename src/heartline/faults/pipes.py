@@ -30,10 +30,10 @@ class Pipe:
         self.sink = sink
         self.direction: Direction = source.direction
         self.finished = False  # the end of the stream was passed on
+        self.held = 0  # bytes that entered and have not come out
         self.closing = False  # what enters now is lost: the link was cut
         self._limit = limit
         self._queue: deque[tuple[float, bytes | None]] = deque()  # (due, chunk); None is the end of the stream
-        self._held = 0
         self._reset_due: float | None = None  # the source was reset; when the sink is to learn it
         self._timer: asyncio.TimerHandle | None = None
 
@@ -64,11 +64,10 @@ class Pipe:
         if self.closing:
             return
         for data in self.source.unread():
-            self._queue.append((self.link.due(self.direction, len(data)), data))
-            self._held += len(data) + _CHUNK_COST
+            self._push(data)
         self.closing = True
         if self.source.state is not SideState.ENDED:  # otherwise the end is in the queue already
-            self._queue.append((self.link.due(self.direction, 0), None))
+            self._push(None)
         self.pump()
 
     def reset(self) -> None:
@@ -78,9 +77,9 @@ class Pipe:
 
     def drop(self) -> None:
         """Everything held is lost."""
-        self.link.host.count_lost(sum(len(data) for _, data in self._queue if data))
+        self.link.host.count_lost(self.held)
         self._queue.clear()
-        self._held = 0
+        self.held = 0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -98,7 +97,7 @@ class Pipe:
                 self.finished = True
                 self.sink.finish()
             else:
-                self._held -= len(data) + _CHUNK_COST
+                self.held -= len(data)
                 self._deliver(data)
         if self._reset_due is not None and self._reset_due <= now:
             self._reset_due = None
@@ -112,20 +111,26 @@ class Pipe:
     def regulate(self) -> None:
         """Read from the source exactly when there is room, or when only its end is waited for."""
         nowhere = self.closing or self.sink.state is SideState.LOST  # what comes is read and counted as lost
-        room = nowhere or (self.sink.writable and self._held < self._limit)
+        room = nowhere or (self.sink.writable and self.held + len(self._queue) * _CHUNK_COST < self._limit)
         self.source.listen(room and not self.frozen and self.link.flowing)
         if self.source.deaf:
             self.link.host.watch(self.link)
 
     def _enter(self, data: bytes | None) -> None:
-        self._queue.append((self.link.due(self.direction, len(data or b"")), data))
-        if data is not None:
-            self._held += len(data) + _CHUNK_COST
+        self._push(data)
         self.pump()
 
+    def _push(self, data: bytes | None) -> None:
+        size = len(data) if data is not None else 0
+        self._queue.append((self.link.due(self.direction, size), data))
+        self.held += size
+        self.link.host.tell_waiters()
+
     def _deliver(self, data: bytes) -> None:
-        self.link.host.count_delivered(self.direction, len(data))
-        self.sink.write(data)
+        if self.sink.write(data):
+            self.link.host.count_delivered(self.direction, len(data))
+        else:
+            self.link.host.count_lost(len(data))
 
     def _arm(self) -> None:
         """One timer: for the reset, or for the head of the queue when the sink takes it."""

@@ -187,8 +187,13 @@ class FaultProxy:
     @property
     def stats(self) -> ProxyStats:
         """The numbers as they are now."""
-        frozen = sum(bool(link.frozen) for link in self._links.values() if link.phase is LinkPhase.OPEN)
-        return ProxyStats(**{**self._counts, "open": len(self.links), "frozen": frozen})
+        links = self._links.values()
+        now = {
+            "open": len(self.links),
+            "frozen": sum(bool(link.frozen) for link in links if link.phase is LinkPhase.OPEN),
+            "bytes_held": sum(link.up.held + link.down.held for link in links),
+        }
+        return ProxyStats(**{**self._counts, **now})
 
     async def until(
         self,
@@ -253,6 +258,10 @@ class FaultProxy:
                 self._on_event(event)
             except Exception as error:  # noqa: BLE001 - handed on, and the proxy goes on
                 self.loop.call_exception_handler({"message": f"on_event failed for {event}", "exception": error})
+        self._news.set()
+
+    def tell_waiters(self) -> None:
+        """Something changed that `stats` shows. Called by the links."""
         self._news.set()
 
     def count_delivered(self, direction: Direction, size: int) -> None:

@@ -44,9 +44,9 @@ class ProxyEvent:
 class ProxyStats:
     """Numbers of one moment. Bytes are payload of the TCP streams.
 
-    ``open`` and ``frozen`` count links as they are now, everything else counts since the start. ``bytes_up`` and
-    ``bytes_down`` were handed to the other side's socket; ``bytes_lost`` had reached the proxy (or its kernel) and
-    went no further.
+    ``open`` and ``frozen`` count links and ``bytes_held`` bytes in the proxy as they are now, everything else counts
+    since the start. ``bytes_up`` and ``bytes_down`` were handed to the other side's socket; ``bytes_lost`` had
+    reached the proxy (or its kernel) and went no further.
     """
 
     dials: int = 0
@@ -60,3 +60,4 @@ class ProxyStats:
     bytes_up: int = 0
     bytes_down: int = 0
     bytes_lost: int = 0
+    bytes_held: int = 0

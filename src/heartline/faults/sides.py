@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # struct linger: on, zero seconds
 _WRITE_HIGH: Final = 64 * 1024  # bytes a socket may queue in the process before its pipe stops
 _READ_SIZE: Final = 64 * 1024
+_UNREAD_LIMIT: Final = 8 * 1024 * 1024  # bytes; above what systems buffer for a socket, so it ends a flood only
 
 
 class SideState(Enum):
@@ -53,7 +54,7 @@ class Side(asyncio.Protocol):
         self.link = link
         self.direction = direction
         self.state = SideState.ABSENT
-        self.writable = True
+        self.writable = False
         self.left = False
         self.gone = False
         self._transport: asyncio.Transport | None = None
@@ -61,8 +62,9 @@ class Side(asyncio.Protocol):
     # --- what asyncio calls ---------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is there. Nothing is read before the link says so."""
+        """The socket is there. Nothing is read before the link says so (but uvloop may read once, see `ProxyLink`)."""
         self._transport = cast("asyncio.Transport", transport)
+        self.writable = True
         self._transport.set_write_buffer_limits(high=_WRITE_HIGH)
         self._transport.pause_reading()
         self._go(SideState.OPEN)
@@ -81,7 +83,6 @@ class Side(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone: reset by its peer, or closed by us."""
         self._go(SideState.LOST)
-        self.left = self.gone = True
         self.link.lost(self)
 
     def pause_writing(self) -> None:
@@ -109,10 +110,12 @@ class Side(asyncio.Protocol):
         elif not wanted and self._transport.is_reading():
             self._transport.pause_reading()
 
-    def write(self, data: bytes) -> None:
-        """Pass bytes to the peer."""
-        if self._transport is not None:
-            self._transport.write(data)
+    def write(self, data: bytes) -> bool:
+        """Pass bytes to the peer; False when the socket takes no more."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        self._transport.write(data)
+        return True
 
     def finish(self) -> None:
         """Tell the peer, behind everything written, that no more comes (FIN)."""
@@ -137,13 +140,15 @@ class Side(asyncio.Protocol):
         return unsent
 
     def unread(self) -> Iterator[bytes]:
-        """What the kernel holds of this side and nobody has read yet. Call before closing the socket."""
+        """What the kernel holds of this side and nobody has read yet, at most 8 MiB. Call before closing the socket."""
         if self.state is not SideState.OPEN or self._transport is None or self._transport.is_closing():
             return
         sock = self._transport.get_extra_info("socket")
         with sock.dup() as twin:  # asyncio's own object no longer offers recv()
             twin.setblocking(False)
-            while data := _receive(twin):
+            taken = 0
+            while taken < _UNREAD_LIMIT and (data := _receive(twin)):
+                taken += len(data)
                 yield data
 
     def fileno(self) -> int:
