@@ -91,6 +91,7 @@ class SimClient(Actor):
                 self.ledger.channels.begin(self.reader, channel, place)
                 if channel != INBOX:
                     self.subscribed[channel] = None
+                    self.machine.subscribe(channel, self.now())
         for channel in self.wanted:
             if channel not in self.subscribed:
                 self.subscribe(channel)
