@@ -2,13 +2,16 @@
 
 Python 3.12 has eager tasks. On 3.11 the first step runs in the name of a parked, real task, so that
 `asyncio.current_task()`, time-outs, task groups and context variables see what they expect; the task is woken only if
-the coroutine suspends.
+the coroutine suspends. `asyncio.all_tasks()` therefore shows some parked tasks while a server serves.
 
 Invariants:
 - current_task, timeout, TaskGroup, cancellation and context variables behave as in an ordinary task
   (test_handlers_see_an_ordinary_task);
 - nothing of a handler's context leaks into the caller or the next handler (test_contexts_do_not_leak);
-- a parked task that somebody kept a reference to is never used again (test_a_kept_task_is_retired).
+- a parked task that somebody kept a reference to is never used again (test_a_kept_task_is_retired);
+- coroutines take their first step in the order in which they were given, also when no parked task is left
+  (test_first_steps_keep_their_order);
+- after `close` no task is left (test_closing_leaves_no_task).
 """
 
 import asyncio
@@ -26,12 +29,21 @@ EAGER_TASKS: Final = sys.version_info >= (3, 12)
 
 
 class Runner:
-    """Runs coroutines, the first step at once. Use in one loop; `close` lets the parked tasks end."""
+    """Runs coroutines, the first step at once. Use in one loop; `close` ends what still runs.
+
+    Each coroutine gets a copy of the context in which the runner was made.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._context = copy_context()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._pool = _ParkedPool(loop) if not EAGER_TASKS else None
+        self._pool = None if EAGER_TASKS else _ParkedPool(loop, self._context)
+
+    @property
+    def running(self) -> int:
+        """How many coroutines have suspended and not ended."""
+        return len(self._tasks)
 
     def start(self, coroutine: Coroutine[Any, Any, _T]) -> "tuple[bool, _T | None, asyncio.Task[_T] | None]":
         """Step once: (True, value, None) when that was all, else (False, None, the task that goes on).
@@ -41,7 +53,12 @@ class Runner:
         if self._pool is not None:
             done, value, task = self._pool.start(coroutine)
         else:
-            task = asyncio.Task(coroutine, loop=self._loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+            task = asyncio.Task(
+                coroutine,
+                loop=self._loop,
+                context=self._context.copy(),
+                eager_start=True,  # type: ignore[call-arg,unused-ignore]
+            )
             done = task.done()
             if done:
                 return True, task.result(), None
@@ -51,19 +68,19 @@ class Runner:
             task.add_done_callback(self._tasks.discard)
         return done, value, task
 
-    def spawn(self, coroutine: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
-        """An ordinary task that `close` knows of."""
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    async def wait(self, timeout: float) -> None:
+        """Wait until nothing runs any more, `timeout` seconds at most."""
+        deadline = self._loop.time() + timeout
+        while self._tasks and (left := deadline - self._loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
 
     async def close(self) -> None:
-        """Cancel what still runs and wait for its end."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel what still runs and wait for its end, and for the end of what it started meanwhile."""
+        while self._tasks:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         if self._pool is not None:
             await self._pool.close()
 
@@ -80,7 +97,7 @@ class _Slot:
         self.park: asyncio.Future[None] = loop.create_future()
         # The parked task yields this future by hand: mark it as asyncio's own `await` would.
         self.park._asyncio_future_blocking = True
-        self.task: asyncio.Task[Any] = loop.create_task(_parked(self))
+        self.task: asyncio.Task[Any] = asyncio.Task(_parked(self), loop=loop)
 
 
 async def _parked(slot: _Slot) -> Any:
@@ -95,22 +112,25 @@ def _drive(slot: _Slot) -> Generator[Any, Any, Any]:
         yield slot.park
     except asyncio.CancelledError as error:
         thrown = error
-    coroutine, context = slot.coroutine, slot.context
+    coroutine, context, awaited = slot.coroutine, slot.context, slot.awaited
+    slot.coroutine = slot.context = slot.awaited = None
     if coroutine is None or context is None:
         if thrown is not None:
             raise thrown
         return None
-    awaited = slot.awaited
-    slot.coroutine = slot.context = slot.awaited = None
-    if thrown is not None and awaited is not None:
-        awaited._asyncio_future_blocking = False
+    if _blocks(awaited) is not None:
+        # What Task.cancel() does: what is awaited is cancelled, and its end tells the coroutine.
+        if thrown is not None and awaited.cancel(*thrown.args):
+            thrown = None
+        # `start` took the mark off, as a task does at once: another may have awaited the same future meanwhile.
+        awaited._asyncio_future_blocking = thrown is None
     while True:
-        try:
-            if thrown is not None:
-                cause, thrown = thrown, None
+        if thrown is not None:
+            cause, thrown = thrown, None
+            try:
                 awaited = context.run(coroutine.throw, cause)
-        except StopIteration as stop:
-            return stop.value
+            except StopIteration as stop:
+                return stop.value
         try:
             value = yield awaited
         except BaseException as error:  # noqa: BLE001 - it is thrown into the coroutine
@@ -122,29 +142,39 @@ def _drive(slot: _Slot) -> Generator[Any, Any, Any]:
                 return stop.value
 
 
+def _blocks(awaited: object) -> bool | None:
+    """The mark by which a task knows a future that is awaited; None for what is no future."""
+    mark: bool | None = getattr(awaited, "_asyncio_future_blocking", None)
+    return mark
+
+
 class _ParkedPool:
     """Idle parked tasks. A slot whose task's reference count grew was kept by somebody and is retired."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: Context) -> None:
         self._loop = loop
+        self._context = context
         self._warm: deque[_Slot] = deque()
         self._warming: list[_Slot] = []
+        self._unstarted = 0
         self._idle_references: int | None = None
+        self._closed = False
         self.retired = 0
         self._refill()
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> "tuple[bool, Any, asyncio.Task[Any] | None]":
-        if not self._warm:
-            if not self._warming:
-                self._refill()
-            return False, None, self._loop.create_task(coroutine)
-        slot = self._warm.popleft()
+        slot = None if self._unstarted else self._take()
+        if slot is None:
+            return False, None, self._start_ordinary(coroutine)
+        return self._step(slot, coroutine)
+
+    def _step(self, slot: _Slot, coroutine: Coroutine[Any, Any, Any]) -> "tuple[bool, Any, asyncio.Task[Any] | None]":
         task, loop = slot.task, self._loop
         outer = current_task(loop)
         if outer is not None:
             _leave_task(loop, outer)
         _enter_task(loop, task)
-        context = copy_context()
+        context = self._context.copy()
         try:
             awaited = context.run(coroutine.send, None)
         except StopIteration as stop:
@@ -157,6 +187,8 @@ class _ParkedPool:
             _leave_task(loop, task)
             if outer is not None:
                 _enter_task(loop, outer)
+        if _blocks(awaited):
+            awaited._asyncio_future_blocking = False
         slot.coroutine, slot.context, slot.awaited = coroutine, context, awaited
         if not slot.park.done():
             slot.park.set_result(None)
@@ -165,6 +197,7 @@ class _ParkedPool:
         return False, None, task
 
     async def close(self) -> None:
+        self._closed = True
         slots = [*self._warm, *self._warming]
         self._warm.clear()
         self._warming.clear()
@@ -173,29 +206,52 @@ class _ParkedPool:
                 slot.park.set_result(None)
         await asyncio.gather(*(slot.task for slot in slots), return_exceptions=True)
 
+    def _take(self) -> _Slot | None:
+        """A warm slot; one that was cancelled by way of `asyncio.all_tasks()` is no good any more."""
+        while self._warm:
+            slot = self._warm.popleft()
+            if not slot.park.done():
+                return slot
+        return None
+
+    def _start_ordinary(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Without a warm slot: a task that takes its first step soon, and before it no later coroutine may."""
+        if not self._warming:
+            self._refill()
+        task = asyncio.Task(coroutine, loop=self._loop, context=self._context.copy())
+        self._unstarted += 1
+        self._loop.call_soon(self._started)
+        return task
+
+    def _started(self) -> None:
+        self._unstarted -= 1
+
     def _give_back(self, slot: _Slot) -> None:
-        kept = sys.getrefcount(slot.task) > (self._idle_references or 0)
-        if kept or slot.task.cancelling() or slot.park.done():
+        references = sys.getrefcount(slot.task)
+        if self._idle_references is None:
+            self._idle_references = references  # of the trial run, which keeps nothing
+        if references > self._idle_references or slot.park.done():
             self.retired += 1
             if not slot.park.done():
                 slot.park.set_result(None)
-            if not self._warming:
+            if len(self._warm) < POOL // 2 and not self._warming:
                 self._refill()
         else:
             self._warm.appendleft(slot)
 
     def _refill(self) -> None:
         """Make slots; they are warm once their tasks have taken the first step and wait in their parking places."""
+        if self._closed:
+            return
         self._warming = [_Slot(self._loop) for _ in range(POOL)]
         self._loop.call_soon(self._warmed)
 
     def _warmed(self) -> None:
-        if self._idle_references is None and self._warming:
-            self._idle_references = _references(self._warming[-1])
         self._warm.extend(self._warming)
         self._warming = []
+        if self._idle_references is None and self._warm:
+            self._step(self._warm.popleft(), _trial())
 
 
-def _references(slot: _Slot) -> int:
-    """How many references an idle task has, counted in the same way as `_give_back` counts."""
-    return sys.getrefcount(slot.task)
+async def _trial() -> None:
+    """Keeps no reference to its task: what is counted after it is what a task has that can be used again."""
