@@ -7,7 +7,8 @@ when to dial is the business of `Road`; messages, of `Upstream`; channels, of `D
 Invariants:
 - input of an older attempt changes nothing (test_older_attempts_are_ignored);
 - close is immediate and final in every state: nothing is dialled or sent after it (test_close_is_final);
-- nothing numbered precedes welcome (test_nothing_numbered_before_welcome);
+- nothing numbered precedes welcome, nor, where the outbox is durable, the session's being stored
+  (test_nothing_numbered_before_welcome, test_nothing_numbered_before_the_session_is_stored);
 - a link that breaks the protocol is left, and costs no message (test_a_broken_server_costs_no_message);
 - what a new session must not inherit is settled before the session is remembered
   (test_settled_before_remembered).
@@ -89,6 +90,7 @@ class ClientMachine:
         self._instance = instance
         self._about = dict(about or {})
         self._key: str | None = None
+        self._stored = saved is None
         self._effects: list[Effect] = []
         self._clock = Clock()
         self._known_names: set[str] = set()
@@ -106,6 +108,7 @@ class ClientMachine:
     def _restore(self, saved: Saved, outbox: Outbox) -> None:
         if saved.session is not None and saved.key is not None:
             self.session, self._key = saved.session, saved.key
+            self._stored = True
         outbox.restore(list(saved.messages), saved.next_number)
         self._places.update(saved.cursors)
         inbox = self._places.pop(INBOX, None)
@@ -329,6 +332,13 @@ class ClientMachine:
         self._up.outbox.persisted(n)
         self._pump()
 
+    def remembered(self, session: str | None, now: float) -> None:
+        """What `Remember(session, …)` asked for is on disk: messages may be written in this session."""
+        self._clock.tell(now)
+        if session is not None and session == self.session:
+            self._stored = True
+            self._pump()
+
     def tick(self, now: float) -> None:
         """Do what is due. Calling it early or twice does no harm."""
         now = self._clock.tell(now)
@@ -379,6 +389,7 @@ class ClientMachine:
         self._down.welcomed(body)
         if not body.resumed:
             self.session, self._key = body.session, body.key
+            self._stored = not self._up.outbox.durable
             self._effects.append(Remember(self.session, self._key))
         self._up.welcomed(body)
         self._plan_at(now)
@@ -468,8 +479,9 @@ class ClientMachine:
 
     def _pump(self) -> None:
         if self.state in _UP:
-            self._up.expire(self._clock.now)
-            self._up.pump()
+            if self._stored:
+                self._up.expire(self._clock.now)
+                self._up.pump()
             self._await()
 
     def _await(self) -> None:

@@ -47,7 +47,7 @@ class Forget(Struct, frozen=True):
 
 
 class Remember(Struct, frozen=True):
-    """The session to come back to; None: there is none any more."""
+    """The session to come back to; None: there is none any more. A durable client stores it, then calls `remembered`."""
 
     session: str | None
     key: str | None
