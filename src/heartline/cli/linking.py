@@ -33,6 +33,8 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     add("--give-up-after", type=seconds, metavar="S", help="end after so long without a link (default: never)")
     add("--max-attempts", type=count(1), metavar="N", help="end after so many attempts in a row without progress "
         "(default: never)")  # fmt: skip
+    add("--connect-timeout", type=seconds, default=10.0, metavar="S", help="leave a dial, or a server that does not "
+        "answer it, after so long (default 10)")  # fmt: skip
     add("--heartbeat", type=beat, metavar="I,T", help="seconds of silence before a ping, and before the link counts as "
         "dead after it (default: what the server says)")  # fmt: skip
     add("--login-file", metavar="FILE", help="JSON to log in with; read again for every link")
@@ -49,9 +51,13 @@ def make_connection(args: argparse.Namespace, outbox: "OutboxLimits | None" = No
     from heartline.client import connect
     from heartline.core.policy import BackOff, ClientPolicy, Heartbeat
 
+    if args.connect_timeout <= 0:
+        raise Stop("--connect-timeout: expected a time above 0")
     policy = ClientPolicy(
         heartbeat=Heartbeat(*args.heartbeat) if args.heartbeat else None,
         back_off=BackOff(cap=10.0),
+        connect_timeout=args.connect_timeout,
+        hello_timeout=args.connect_timeout,
         max_attempts=args.max_attempts,
     )
     login: Callable[[], object] | None = None

@@ -167,7 +167,7 @@ class Sender:
 
     async def _pace(self, per_second: float) -> None:
         now = time.monotonic()
-        self._next_due = max(self._next_due, now - 1.0) + 1.0 / per_second
+        self._next_due = max(self._next_due or now, now - 1.0) + 1.0 / per_second  # it catches up on a second at most
         if self._next_due - now > 0.005:
             self._show()
             await asyncio.sleep(self._next_due - now)
