@@ -61,10 +61,10 @@ lock: ## pin the newest fitting versions again: requirements/*.txt
 	$(UV_COMPILE) --constraint requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 
 bench: setup ## the benchmarks, short
-	$(BIN)/python bench/run.py --quick
+	$(BIN)/python -m benchmarks.run --quick
 
 bench-full: setup ## the benchmarks as published; an idle machine and patience wanted
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m benchmarks.run
 
 clean: ## remove .venv, caches and build results
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Benchmarks: heartline beside others on the same machine. See README.md."""

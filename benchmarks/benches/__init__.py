@@ -1,0 +1,1 @@
+"""One benchmark a file: each module here has a `BENCH`."""

@@ -1,0 +1,1 @@
+"""What runs benchmarks: building the load generator, starting peers, repeating, reporting."""

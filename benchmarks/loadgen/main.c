@@ -1,0 +1,85 @@
+/* Options, and which load to run. */
+#include "loadgen.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+struct options options = {
+    .load = "", .host = "127.0.0.1", .path = "/", .dialect = "echo", .channel = "bench",
+    .connections = 100, .window = 8, .size = 64, .messages = 200, .burst = 200, .dialling = 1000, .spin = 1,
+    .warmup = 0.5, .seconds = 2, .settle = 0.5, .limit = 60,
+};
+
+static const struct { const char *name; int *integer; double *real; const char **text; const char *help; } table[] = {
+    {"--port", &options.port, 0, 0, "where the server listens"},
+    {"--host", 0, 0, &options.host, "its IPv4 address"},
+    {"--path", 0, 0, &options.path, "of the WebSocket"},
+    {"--dialect", 0, 0, &options.dialect, "echo or heartline.1"},
+    {"--channel", 0, 0, &options.channel, "heartline.1: the channel to follow"},
+    {"--server-pid", &options.server_pid, 0, 0, "whose CPU time and memory to tell"},
+    {"--connections", &options.connections, 0, 0, "how many"},
+    {"--dialling", &options.dialling, 0, 0, "how many of them may be in their handshake at a time"},
+    {"--window", &options.window, 0, 0, "echo: requests under way on each connection"},
+    {"--size", &options.size, 0, 0, "bytes of payload"},
+    {"--messages", &options.messages, 0, 0, "fanout, resume: how many are published"},
+    {"--burst", &options.burst, 0, 0, "fanout: how many of them at a time"},
+    {"--warm", &options.warm, 0, 0, "idle: connections before the first look at the memory; fanout: messages"},
+    {"--calls", &options.calls, 0, 0, "idle: requests each connection makes before it rests"},
+    {"--spin", &options.spin, 0, 0, "1: never sleep, so that the server need not pay for waking this process (default)"},
+    {"--warmup", 0, &options.warmup, 0, "echo: seconds before the measurement"},
+    {"--seconds", 0, &options.seconds, 0, "echo: how long to measure"},
+    {"--settle", 0, &options.settle, 0, "idle, resume: seconds of quiet"},
+    {"--limit", 0, &options.limit, 0, "seconds after which a phase has failed"},
+};
+
+void die(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "loadgen: ");
+    vfprintf(stderr, format, arguments);
+    fprintf(stderr, "\n");
+    va_end(arguments);
+    exit(1);
+}
+
+static void usage(void) {
+    fprintf(stderr, "usage: loadgen echo|fanout|idle|resume --port N [--option value ...]\n");
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) fprintf(stderr, "  %-14s %s\n", table[i].name, table[i].help);
+    exit(2);
+}
+
+static void read_option(const char *name, const char *value) {
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (strcmp(table[i].name, name)) continue;
+        char *end = "";
+        if (table[i].integer) *table[i].integer = (int)strtol(value, &end, 10);
+        if (table[i].real) *table[i].real = strtod(value, &end);
+        if (table[i].text) *table[i].text = value;
+        if (*end) die("%s wants a number, not %s", name, value);
+        return;
+    }
+    usage();
+}
+
+int main(int count, char **words) {
+    struct rlimit files;
+    if (count < 2 || count % 2) usage();
+    options.load = words[1];
+    for (int i = 2; i < count; i += 2) read_option(words[i], words[i + 1]);
+    if (!options.port) usage();
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    if ((rlim_t)options.connections + options.warm + 32 > files.rlim_max)
+        die("only %lu files may be open here (ulimit -Hn)", (unsigned long)files.rlim_max);
+    dialect_choose();
+    if (!strcmp(options.load, "echo")) echo_run();
+    else if (!strcmp(options.load, "fanout")) fanout_run();
+    else if (!strcmp(options.load, "idle")) idle_run();
+    else if (!strcmp(options.load, "resume")) resume_run();
+    else usage();
+    return 0;
+}

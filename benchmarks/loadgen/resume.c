@@ -1,0 +1,83 @@
+/* All connections are lost at once, something is published, all come back at once: the time until the last has all.
+ *
+ * In heartline.1 each session resumes and gets the entries it missed. A bare peer is merely reconnected to: each
+ * connection is back when one request was answered.
+ */
+#include "loadgen.h"
+
+#include <stdlib.h>
+
+static struct conn *conns, publisher;
+static int opened, complete, publisher_ready, coming_back;
+static char *message;
+static double last_welcome;
+
+static void ready(struct conn *c) {
+    if (c == &publisher) {
+        publisher_ready = 1;
+        return;
+    }
+    opened++;
+    if (coming_back) last_welcome = seconds_now();
+    if (!dialect->sessions) dialect->request(c);
+    else if (!coming_back) heartline_subscribe(c);
+    dial_more();
+}
+
+static void text(struct conn *c, const char *bytes, size_t size) {
+    const char *data;
+    size_t data_size;
+    switch (dialect->hear(c, bytes, size, &data, &data_size)) {
+    case ANSWER: complete++; break;
+    case SUBSCRIBED:
+        if (!coming_back) complete++;
+        break;
+    case ENTRY:
+        if (data_size != (size_t)options.size || strtoull(data + 1, NULL, 10) != c->entries)
+            die("connection %d: entry %llu expected, not %.80s", c->index, (unsigned long long)c->entries, bytes);
+        c->entries++;
+        if (c->entries == (uint64_t)options.messages) complete++;
+        break;
+    default: break;
+    }
+}
+
+static int all_complete(void) { return complete == options.connections; }
+static int publisher_open(void) { return publisher_ready; }
+static int all_acked(void) { return publisher.answered >= publisher.next; }
+
+static void publish_missed(void) {
+    net_dial(&publisher, -1, options.path, dialect->subprotocol);
+    net_run(publisher_open, options.limit, "connecting the publisher");
+    for (int i = 0; i < options.messages; i++) {
+        number_message(message, (uint64_t)i);
+        dialect->publish(&publisher, options.channel, message, (size_t)options.size);
+        if (i % 8 == 7 || i == options.messages - 1) {
+            net_flush(&publisher);
+            net_run(all_acked, options.limit, "publishing");
+        }
+    }
+}
+
+void resume_run(void) {
+    struct callbacks mine = {.open = dialect->greet, .text = text};
+    on_ready = ready;
+    net_start(&mine);
+    conns = calloc((size_t)options.connections, sizeof *conns);
+    message = new_message();
+    dial_all(conns, 0, options.connections, all_complete);
+    for (int i = 0; i < options.connections; i++) net_drop(&conns[i]);
+    net_run_for(options.settle);
+    if (dialect->sessions) publish_missed();
+    coming_back = 1;
+    opened = complete = 0;
+    struct usage from = usage_now();
+    dial_all(conns, 0, options.connections, all_complete);
+    struct usage to = usage_now();
+    json_begin();
+    json_number("connections", options.connections);
+    json_number("per_second", options.connections / (to.at - from.at));
+    json_number("welcomed_s", last_welcome - from.at);
+    json_usage(from, to);
+    json_end();
+}
