@@ -316,6 +316,26 @@ def test_until_says_why_it_gave_up(on_loop: Run) -> None:
 # --- the end --------------------------------------------------------------------------------------
 
 
+def test_closed_leaves_nothing(on_loop: Run) -> None:
+    async def test() -> None:
+        async with network(FaultRules(latency=30, cut_every=60)) as net:
+            client, _ = await net.link()
+            await client.say(b"never arrives")
+            await net.proxy.until(lambda stats: stats.bytes_held == 13)
+            link = net.proxy._links[1]
+            armed = [link._timer, link.up._timer]
+            assert all(timer is not None for timer in armed)
+            net.proxy.cut_all()
+            await net.event(ProxyEventKind.CLOSED)
+            assert all(timer is not None and timer.cancelled() for timer in armed)
+            assert (link._timer, link.up._timer, link.down._timer) == (None, None, None)
+            assert (link.client.fileno(), link.server.fileno()) == (-1, -1)
+            assert not net.proxy._links
+            assert not net.proxy._watched
+
+    on_loop(test)
+
+
 def test_closing_leaves_nothing(on_loop: Run) -> None:
     async def test() -> None:  # network() itself fails when a task or a descriptor is left
         async with network(FaultRules(latency=30)) as net:

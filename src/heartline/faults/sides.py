@@ -2,7 +2,7 @@
 
 Invariants, tested in ``tests/faults/test_proxy*.py``:
 
-- reset_is_a_reset: `Side.reset` makes the peer see ECONNRESET, not an orderly end.
+- refused_dials: `Side.reset` makes the peer see a reset (RST), not an orderly end.
 - leaving_is_noticed: a peer that leaves while nothing is read from it is found by `hang_ups`.
 """
 
