@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import socket
+import struct
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -385,3 +387,38 @@ def test_the_stalled_port_of_these_tests_stalls() -> None:
                     await RawPeer.connect(port)
 
     asyncio.run(run())
+
+
+def test_a_reset_at_once_leaves_nothing_in_the_loop() -> None:
+    """A server that resets what it accepts: each dial fails for that reason, and not for what the last one left."""
+
+    def accept_and_reset(listening: socket.socket, stop: threading.Event) -> None:
+        while not stop.is_set():
+            accepted, _ = listening.accept()
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+
+    async def main() -> set[str]:
+        loop: Any = asyncio.get_running_loop()
+        reasons = set()
+        for _ in range(100):
+            with pytest.raises(DialError) as caught:
+                await dial(url, Recorder())
+            reasons.add(caught.value.reason)
+            left = [key for key in loop._selector.get_map().values() if "Transport" in repr(key.data)]
+            assert not left
+        return reasons
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        url = f"ws://127.0.0.1:{port}/"
+        stop = threading.Event()
+        thread = threading.Thread(target=accept_and_reset, args=(listening, stop))
+        thread.start()
+        try:
+            reasons = asyncio.run(main())
+        finally:
+            stop.set()
+            socket.create_connection(("127.0.0.1", port)).close()
+            thread.join()
+    assert not [reason for reason in reasons if "No such file" in reason or str(port) in reason]

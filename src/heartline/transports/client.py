@@ -10,6 +10,7 @@ Invariants:
 """
 
 import asyncio
+import os
 import re
 import socket
 import ssl as ssl_module
@@ -232,7 +233,8 @@ def _explain(error: Exception) -> DialError:
     if isinstance(error, ProxyError):
         return DialError(f"the proxy failed: {error}")
     if isinstance(error, OSError):
-        return DialError(f"connection failed: {error.strerror or type(error).__name__}")
+        # not strerror: asyncio puts the address into it
+        return DialError(f"connection failed: {os.strerror(error.errno) if error.errno else type(error).__name__}")
     return DialError(f"the dial failed: {type(error).__name__}")
 
 
