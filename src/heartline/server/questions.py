@@ -145,7 +145,7 @@ class Questions:
                     self._hub.saving.setdefault(session, []).append((need, pending))
 
         self.ask(
-            lambda: self._broker.swap(effect.record, session.generation),
+            lambda: self._broker.swap(effect.record, effect.expected),
             saved,
             lambda error: self._not_saved(session, revision, error),
         )

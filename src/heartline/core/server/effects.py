@@ -58,11 +58,15 @@ class Swap(Struct, frozen=True):
 
 
 class Save(Struct, frozen=True):
-    """Write a session's record ahead; answer with `node.saved(session, revision, written, now)`."""
+    """Write a session's record ahead, by compare-and-set; answer with `node.saved(session, revision, written, now)`.
+
+    Those of one session have to take effect in the order in which they came up.
+    """
 
     session: "Session"
     record: SessionRecord
     revision: int
+    expected: int | None
 
 
 class ForgetSession(Struct, frozen=True):

@@ -187,6 +187,7 @@ class Handshake:
         node = self._node
         if node.durable:
             node.unsaved.pop(session.id, None)
+            session.stored_generation = session.generation
             node.effects.append(Swap(link, session.record(node.name, node.now), expected))
         else:
             self.swapped(link, True)

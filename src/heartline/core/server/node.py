@@ -334,7 +334,8 @@ class Node:
             self.unsaved.clear()
             for session in unsaved:
                 if not session.fenced and session.generation:
-                    self.effects.append(Save(session, session.record(self.name, self.now), session.revision))
+                    expected, session.stored_generation = session.stored_generation, session.generation
+                    self.effects.append(Save(session, session.record(self.name, self.now), session.revision, expected))
 
     def tick(self, now: float) -> None:
         """Do what is due. Calling it early does no harm."""

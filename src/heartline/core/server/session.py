@@ -77,6 +77,7 @@ class Session:
         "received",
         "results",
         "results_bytes",
+        "stored_generation",
         "revision",
         "saved_revision",
         "serial_running",
@@ -123,6 +124,8 @@ class Session:
         self.results_bytes = 0
         self.ended: set[int] = set()
         self.tokens = limits.rate or 0.0
+        self.stored_generation: int | None = None
+        """What the store holds when every write under way is done: the next one compares with it."""
         self.tokens_at = 0.0
         self.revision = 0
         self.saved_revision = 0
@@ -305,7 +308,7 @@ class Session:
     # the inside
 
     def _say(self, payload: bytes) -> None:
-        if self.durable:
+        if self.durable and (self.held or self.revision > self.saved_revision):
             self.held.append((self.revision, payload))
         elif self.link is not None:
             self.link.say(payload)

@@ -352,7 +352,7 @@ class SimNode(Actor):
         self.store.call(
             self,
             effect.record.session,
-            lambda: self.store.swap(effect.record, effect.record.generation),
+            lambda: self.store.swap(effect.record, effect.expected),
             saved,
             save=True,
         )
