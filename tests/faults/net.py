@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,20 +124,20 @@ async def network(rules: FaultRules | None = None, **options: Any) -> AsyncItera
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     target = server.sockets[0].getsockname()
     options.setdefault("on_event", events.append)
-    async with AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(FaultProxy(target, rules=rules, **options))
-        net = Net(proxy, accepted, events)
-        try:
-            yield net
-        finally:
+    proxy = FaultProxy(target, rules=rules, **options)
+    await proxy.start()
+    net = Net(proxy, accepted, events)
+    try:
+        yield net
+    finally:
+        async with asyncio.timeout(LIMIT):
             await proxy.close()
             server.close()
             for end in [*net.ends, *served]:
                 end.writer.transport.abort()
-            async with asyncio.timeout(LIMIT):
-                await server.wait_closed()
-                while asyncio.all_tasks() - tasks or sockets() > before:  # noqa: ASYNC110 - no event tells this
-                    await asyncio.sleep(0.005)
+            await server.wait_closed()
+            while asyncio.all_tasks() - tasks or sockets() > before:  # noqa: ASYNC110 - no event tells this
+                await asyncio.sleep(0.005)
 
 
 def run(loop: str, test: Callable[[], Awaitable[None]]) -> None:
