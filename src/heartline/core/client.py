@@ -52,7 +52,7 @@ from .frames import (
     Welcome,
 )
 from .liveness import Act, Liveness
-from .names import check_channel, check_name
+from .names import KnownNames, check_channel
 from .outbox import Kind, Message, Outbox, size_of
 from .policy import ClientPolicy, Heartbeat
 from .ports import ClientCodec, Trace
@@ -93,12 +93,13 @@ class ClientMachine:
         self._stored = saved is None
         self._effects: list[Effect] = []
         self._clock = Clock()
-        self._known_names: set[str] = set()
+        self._names = KnownNames()
         outbox = Outbox(policy.outbox, durable=saved is not None, first=saved.next_number if saved else 1)
-        self._down = Downstream(self._effects, self._write)
-        self._road = Road(policy, random, self._effects, self._clock, self._down.lost, trace)
+        self._road = Road(policy, random, self._effects, self._clock, trace)
         self._retry = self._road.retry
         self._deadlines = self._road.deadlines
+        self._down = Downstream(self._retry, self._effects, self._write)
+        self._road.on_lost = self._down.lost
         self._up = Upstream(outbox, self._retry, self._effects, self._write, self._measure)
         self._life = Liveness(policy.heartbeat or Heartbeat(), 0.0)
         self._places: dict[str, tuple[str, int]] = {}
@@ -181,7 +182,9 @@ class ClientMachine:
         now = self._clock.tell(now)
         if self.state is State.CLOSED:
             raise ConnectionClosed("this connection was closed: nothing more can be sent on it")
-        self._check_names(kind, event, target)
+        self._names.check(event, "event")
+        if kind is Kind.PUB:
+            self._names.check(target, "target")
         if not data:
             raise ValueError("data must be JSON text, not empty")
         if expires_in is not None and not expires_in >= 0:
@@ -232,8 +235,7 @@ class ClientMachine:
         `size`: the bytes it took of the credit, about those of its frame.
         """
         now = self._clock.tell(now)
-        if self._down.handled(channel, epoch, offset, size):
-            self._retry.progressed()
+        self._down.handled(channel, epoch, offset, size)
         self._plan_at(now)
 
     def retry_now(self, now: float) -> None:
@@ -493,17 +495,6 @@ class ClientMachine:
 
     def _probe(self, now: float) -> None:
         self._write(Ping(self._life.probe(now)))
-
-    def _check_names(self, kind: Kind, event: str, target: str) -> None:
-        if event not in self._known_names:
-            self._learn(check_name(event, "event"))
-        if kind is Kind.PUB and target not in self._known_names:
-            self._learn(check_name(target, "target"))
-
-    def _learn(self, name: str) -> None:
-        if len(self._known_names) >= 1000:
-            self._known_names.clear()
-        self._known_names.add(name)
 
     def _measure(self, frame: Struct) -> int:
         return len(self._codec.encode(frame))

@@ -38,7 +38,6 @@ class Take(Enum):
 
 
 FOLLOWED = frozenset({Follow.GRANTED, Follow.LIVE})
-NOWHERE = -1
 GONE = "-"
 """An epoch no log has: a server that is asked to go on in it answers with a gap."""
 
@@ -46,13 +45,12 @@ GONE = "-"
 class Reader:
     """One channel as this client reads it.
 
-    `joined` is how far it had been received when this link took it up: what comes behind proves the link good.
     `pending` holds (offset, bytes) of what the application has and has not handled, gaps with 0 bytes.
     """
 
     __slots__ = (
         "_before_gap", "_earlier", "_fresh_bytes", "_granted_epoch", "channel", "epoch", "follow", "handled",
-        "handled_epoch", "joined", "pending", "r", "received", "since_told", "since_told_bytes", "told",
+        "handled_epoch", "pending", "r", "received", "since_told", "since_told_bytes", "told",
     )  # fmt: skip
 
     def __init__(self, channel: str, epoch: str | None = None, offset: int | None = None) -> None:
@@ -61,7 +59,6 @@ class Reader:
         self.handled_epoch = self.epoch
         self.handled: int | None = offset
         self.received: int | None = offset
-        self.joined = NOWHERE
         self.told = offset or 0
         self.r = 0
         self.follow = Follow.OFFLINE
@@ -94,7 +91,6 @@ class Reader:
             self.epoch = self.handled_epoch = epoch
         if self.handled is None or self.received is None:
             self.handled = self.received = self.told = offset
-        self.joined = self.received
         return first
 
     def tell(self) -> int | None:
@@ -158,7 +154,6 @@ class Reader:
         self.pending.clear()
         self._before_gap = 0
         self.told = 0
-        self.joined = NOWHERE
         self.epoch = self._granted_epoch = epoch
         return self._lose(after, to, reason)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import UNSET, Struct
 
+from .back_off import Retry
 from .cursors import FOLLOWED, Follow, Reader, Take
 from .effects import Arrived, Effect, MoveCursor, Subscribed, Unsubscribed, Volatile
 from .errors import BadFrame
@@ -22,7 +23,8 @@ from .frames import INBOX, At, Cursor, Gap, Msg, No, Now, Ok, Start, Sub, SubSta
 class Downstream:
     """Channels of one client machine. `write` takes a frame for the present link."""
 
-    def __init__(self, effects: list[Effect], write: Callable[[Struct], None]) -> None:
+    def __init__(self, retry: Retry, effects: list[Effect], write: Callable[[Struct], None]) -> None:
+        self._retry = retry
         self._effects = effects
         self._write = write
         self._readers: dict[str, Reader] = {}
@@ -135,6 +137,8 @@ class Downstream:
             return True
         take = reader.take(frame)
         if take is Take.HAND_OVER:
+            if not self._retry.proven:
+                self._retry.progressed()
             self._effects.append(Arrived(reader.entry(frame)))
             self._check_credit(reader)
         elif take is Take.HOLE:
@@ -160,19 +164,18 @@ class Downstream:
 
     # handling
 
-    def handled(self, channel: str, epoch: str, offset: int, size: int) -> bool:
-        """The application is done with an item; whether that proves the present link good."""
+    def handled(self, channel: str, epoch: str, offset: int, size: int) -> None:
+        """The application is done with everything up to an item."""
         reader = self._readers.get(channel)
         if reader is None or not reader.handle(epoch, offset, size):
-            return False
+            return
         self._effects.append(MoveCursor(channel, epoch, offset))
         if reader.follow not in FOLLOWED:
-            return False
+            return
         if reader.since_told * 4 >= self._credit or reader.since_told_bytes * 4 >= self._credit_bytes:
             self._tell(reader)
         elif reader.untold:
             self._untold.add(channel)
-        return epoch == reader.epoch and offset > (reader.joined or 0)
 
     def tell_all(self) -> None:
         """Say how far every channel was handled."""

@@ -32,3 +32,20 @@ def check_channel(name: object, argument: str) -> str:
         check_name(name[1:], argument)
         return name
     return check_name(name, argument)
+
+
+class KnownNames:
+    """Names that were checked before: a program has few, and uses them often."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def check(self, name: str, argument: str) -> None:
+        """As `check_name`, which is asked once."""
+        if name not in self._names:
+            check_name(name, argument)
+            if len(self._names) >= 1000:
+                self._names.clear()
+            self._names.add(name)

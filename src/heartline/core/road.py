@@ -34,7 +34,6 @@ class Road:
         random: Random,
         effects: list[Effect],
         clock: Clock,
-        on_lost: Callable[[], None],
         trace: Trace | None,
     ) -> None:
         self.state = State.IDLE
@@ -46,7 +45,7 @@ class Road:
         self._random = random
         self._effects = effects
         self._clock = clock
-        self._on_lost = on_lost
+        self.on_lost: Callable[[], None] = _nobody
         self._trace = trace
         self._not_before = -inf
 
@@ -93,12 +92,10 @@ class Road:
         self.go(State.OPEN, reason)
 
     def move(self, body: MoveBody) -> None:
-        """The server asks us to dial again. Where links end without progress the back-off is added."""
+        """The server asks us to dial again."""
         if self.state is State.OPEN and Due.MOVE not in self.deadlines:
             wait = body.after + self._random.uniform(0.0, body.spread)
-            if self.retry.failures:
-                wait += self.retry.delay()
-            self.deadlines.set(Due.MOVE, self._clock.now + wait)
+            self.deadlines.set(Due.MOVE, self._clock.now + wait + self.retry.before_moving())
 
     # leaving
 
@@ -177,7 +174,7 @@ class Road:
     def _end_link(self) -> None:
         self.link = 0
         self.deadlines.clear(*_OF_A_LINK)
-        self._on_lost()
+        self.on_lost()
 
     def _rest(self, reason: str, code: int | None, kind: CodeClass) -> None:
         """No link and no dial: wait, give up or accept the refusal."""
@@ -192,3 +189,7 @@ class Road:
             return
         self.deadlines.set(Due.RETRY, self._clock.now + delay)
         self.go(State.WAITING, reason, code, delay)
+
+
+def _nobody() -> None:
+    """Nobody wants to hear of lost links."""

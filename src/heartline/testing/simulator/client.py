@@ -83,7 +83,6 @@ class SimClient(Actor):
         self._items: dict[str, deque[do.Entry | do.Lost]] = {}
         self._reading: set[str] = set()
         self.stalled_until = 0.0
-        self.handling = False
         self.subscribed: dict[str, None] = {}
         self.world.note(self.name, "begins", self.process)
         if saved is not None:
@@ -244,8 +243,6 @@ class SimClient(Actor):
     # the disk
 
     def _store(self, effect: do.Persist | do.Forget | do.Remember | do.MoveCursor) -> None:
-        if isinstance(effect, do.MoveCursor) and self.handling:
-            self.watch.progressed()
         if self.disk is None:
             return
 
@@ -330,6 +327,7 @@ class SimClient(Actor):
         channels = self.ledger.channels
         if isinstance(item, do.Entry):
             channels.entry(self.reader, channel, log, item)
+            self.watch.progressed()
             self.world.note(self.name, "gets", channel, item.epoch, item.offset)
         else:
             channels.gap(self.reader, channel, log, item)
@@ -355,13 +353,11 @@ class SimClient(Actor):
         if not items:
             return
         item = items.popleft()
-        self.handling = True
         if isinstance(item, do.Entry):
             self.machine.handled(channel, item.epoch, item.offset, len(bytes(item.data)), self.now())
         else:
             self.machine.handled(channel, item.epoch, item.to, 0, self.now())
         self.run()
-        self.handling = False
         self._read_on(channel)
 
     @property

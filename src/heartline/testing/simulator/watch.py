@@ -228,7 +228,7 @@ class ClientWatch(SideWatch):
             self.welcomed_at = None
 
     def progressed(self) -> None:
-        """A message was settled, or a cursor moved because something was handled."""
+        """A message was settled, or a new entry came."""
         self.step = min(self.step, 1)
 
     # what it writes
