@@ -1,7 +1,8 @@
 """Channels and session records in this process's memory: the broker that does not survive a restart.
 
 Invariants: those of `heartline.core.ports.Broker`, checked by `heartline.testing.contracts`; history never exceeds
-its limits in entries, bytes or age (test_history_limits); appending costs the same however long the history is
+its limits in entries, bytes or age (test_history_limits); a key is remembered with its epoch, so a channel that was
+dropped takes the same key again (test_keys_belong_to_an_epoch); appending costs the same however long the history is
 (test_trimming_is_amortised).
 """
 
@@ -100,10 +101,11 @@ class MemoryBroker:
         self, channel: str, event: str, data: bytes, history: History, *, key: str | None = None
     ) -> tuple[str, LogEntry]:
         """Add an entry and announce it."""
+        epoch = self._epoch_of(channel)
         if key is not None:
             known = self._keys.get((channel, key))
-            if known is not None:
-                return self._epoch_of(channel), known
+            if known is not None and known.epoch == epoch:
+                return epoch, known
         log = self._logs.get(channel)
         if log is None:
             if len(self._logs) >= self._most_channels:
@@ -113,7 +115,7 @@ class MemoryBroker:
             log.history = history
         head = log.head
         now = self._clock()
-        entry = LogEntry(head + self._step(), head, event, data, now)
+        entry = LogEntry(head + self._step(), head, event, data, now, epoch)
         log.add(entry)
         log.trim(now - history.age if history.age is not None else 0.0)
         if key is not None:
@@ -123,7 +125,7 @@ class MemoryBroker:
         if channel in self._followed:
             for on_entry, _ in list(self._nodes.values()):
                 on_entry(channel, entry)
-        return self._epoch_of(channel), entry
+        return epoch, entry
 
     def follow(self, channel: str) -> None:
         """Announce entries of the channel."""
@@ -155,11 +157,11 @@ class MemoryBroker:
             if piece and size > max_bytes:
                 break
             piece.append(entry)
-        return Slice(epoch, piece, log.trimmed, log.head)
+        return Slice(epoch, piece, log.trimmed, log.head, log.history.entries > 0)
 
     def drop(self, channel: str) -> None:
-        """Forget a channel."""
-        if self._logs.pop(channel, None) is not None and not channel.startswith("@"):
+        """Forget a channel. An inbox is named after its session, which never comes again: nothing is kept of it."""
+        if self._logs.pop(channel, None) is not None and not _is_inbox(channel):
             self._drops += 1
             self._dropped[channel] = self._drops
 
@@ -175,9 +177,13 @@ class MemoryBroker:
         self._records[record.session] = record
         return True
 
-    def forget(self, session: str) -> None:
+    def forget(self, session: str, generation: int | None = None) -> bool:
         """Delete a record."""
-        self._records.pop(session, None)
+        stored = self._records.get(session)
+        if stored is None or generation not in (None, stored.generation):
+            return False
+        del self._records[session]
+        return True
 
     def release(self, session: str, owner: str) -> bool:
         """Other owners of this memory are gone: it lives in one process."""
@@ -187,3 +193,7 @@ class MemoryBroker:
     def _epoch_of(self, channel: str) -> str:
         drops = self._dropped.get(channel)
         return self._epoch if drops is None else f"{self._epoch}.{drops}"
+
+
+def _is_inbox(channel: str) -> bool:
+    return channel.startswith("@") and "/" not in channel

@@ -48,26 +48,31 @@ class ServerCodec(Protocol):
 
 
 class LogEntry(Struct, frozen=True, gc=False):
-    """One entry of a channel's log. `data` is JSON text; `prev` the offset before it."""
+    """One entry of a channel's log. `data` is JSON text; `prev` the offset before it.
+
+    An announced entry names its `epoch`, or followers would not notice that a log began anew.
+    """
 
     offset: int
     prev: int
     event: str
     data: bytes
     at: float = 0.0
+    epoch: str = ""
 
 
 class Slice(Struct, frozen=True):
     """A piece of a channel's log.
 
     `entries` begin behind the offset asked for; `trimmed` is the highest offset no longer kept (0: none), `head` the
-    last offset given out.
+    last offset given out. `kept` False: the channel keeps no history at all.
     """
 
     epoch: str
     entries: Sequence[LogEntry]
     trimmed: int
     head: int
+    kept: bool = True
 
 
 class History(Struct, frozen=True):
@@ -115,8 +120,9 @@ OnRelease = Callable[[str], MaybeAwaitable[bool]]
 class Broker(Protocol):
     """Where channels and session records live. `heartline.testing.contracts` checks one.
 
-    Order: `append` calls for one channel take effect in the order they were made. An entry is announced to followers
-    after it can be read. Errors are `BrokerError`; nothing else escapes.
+    Order: calls about one channel take effect in the order they were made, and so do calls about one session; a
+    follower that asked for the head after `follow` is told of everything behind that head. An entry is announced to
+    followers after it can be read. Errors are `BrokerError`; nothing else escapes.
     """
 
     durable: bool
@@ -154,8 +160,8 @@ class Broker(Protocol):
     def swap(self, record: SessionRecord, expected: int | None) -> MaybeAwaitable[bool]:
         """Write a record if the stored generation is `expected` (None: none is stored); whether it was written."""
 
-    def forget(self, session: str) -> MaybeAwaitable[None]:
-        """Delete a record."""
+    def forget(self, session: str, generation: int | None = None) -> MaybeAwaitable[bool]:
+        """Delete a record if its generation is still this one (None: whatever it is); whether it was deleted."""
 
     def release(self, session: str, owner: str) -> MaybeAwaitable[bool]:
         """Ask `owner` to let go of a session: True when it did or is known to be gone, False when it is silent."""

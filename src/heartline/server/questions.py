@@ -157,10 +157,19 @@ class Questions:
     def _forget_session(self, effect: do.ForgetSession) -> None:
         session = effect.session
         facade = self._hub.forget(session)
-        if not session.anonymous:
+        generation = session.generation
+
+        def drop_inbox(_: object) -> None:
             self.ask(lambda: self._broker.drop(f"@{session.id}"), _nothing, self._broker_failed)
-        if self._broker.durable:
-            self.ask(lambda: self._broker.forget(session.id), _nothing, self._broker_failed)
+
+        if self._broker.durable and not session.anonymous:
+            self.ask(
+                lambda: self._broker.forget(session.id, generation),
+                lambda gone: drop_inbox(None) if gone else None,
+                self._broker_failed,
+            )
+        elif not session.anonymous:
+            drop_inbox(None)
         for hook in self._hub.options.ended:
             self.ask(lambda hook=hook: hook(facade), _nothing, _hook_failed)  # type: ignore[misc]
 

@@ -50,7 +50,7 @@ class Release(Struct, frozen=True):
 
 
 class Swap(Struct, frozen=True):
-    """Take a session over by compare-and-set; answer with `node.swapped(link, written, now)`."""
+    """Take a session over by compare-and-set; answer with `node.swapped(link, written, now)`, also if the link ended."""
 
     link: "ServerLink"
     record: SessionRecord
@@ -70,7 +70,10 @@ class Save(Struct, frozen=True):
 
 
 class ForgetSession(Struct, frozen=True):
-    """The session is over: delete its record and its inbox."""
+    """The session is over: delete its record, unless its generation is another by now, and then its inbox.
+
+    Without a durable broker there is only the inbox.
+    """
 
     session: "Session"
 

@@ -32,7 +32,8 @@ class Subscription:
     """One channel on one link. `sent` is the last offset written, `after` where the client asked to go on."""
 
     __slots__ = (
-        "after", "batches", "channel", "epoch", "feed", "flight", "flight_bytes", "flow", "r", "sent", "tail", "wanted",
+        "after", "batches", "channel", "epoch", "feed", "flight", "flight_bytes", "flow", "need", "r", "sent", "tail",
+        "wanted",
     )  # fmt: skip
 
     def __init__(self, feed: "Feed", r: int, channel: str, after: tuple[str | None, int] | None) -> None:
@@ -47,7 +48,8 @@ class Subscription:
         self.flight = 0
         self.flight_bytes = 0
         self.batches: list[tuple[int, int, int]] = []
-        self.wanted = 0
+        self.wanted = False
+        self.need = 1
 
     @property
     def wire_name(self) -> str:
@@ -62,23 +64,30 @@ class Subscription:
     def go_live_with(self, batch: Batch, prev: int, now: float) -> None:
         """Write the entries of one turn, or fall behind for want of credit or of an entry before them."""
         if prev > self.sent or not self.feed.lets(self, len(batch.payloads), batch.size):
-            self.go(Flow.BEHIND)
-            self.feed.want(self)
-            self.feed.read_on()  # with nothing in flight no `at` would come to do it
+            self.fall_behind()
             return
         self.feed.write(self, batch, now)
+
+    def fall_behind(self) -> None:
+        """Read the log from here on; with nothing in flight no `at` would come to begin it."""
+        self.go(Flow.BEHIND)
+        self.feed.want(self)
+        self.feed.read_on()
 
 
 class Feed:
     """The subscriptions of one link."""
 
-    __slots__ = ("_limits", "_reading", "_turns", "by_channel", "flight_bytes", "in_flight", "link", "present")
+    __slots__ = (
+        "_limits", "_reading", "_starved", "_turns", "by_channel", "flight_bytes", "in_flight", "link", "present",
+    )  # fmt: skip
 
     def __init__(self, link: "ServerLink", limits: ServerLimits) -> None:
         self.link = link
         self._limits = limits
         self._turns: deque[Subscription] = deque()
         self._reading: Subscription | None = None
+        self._starved: dict[Subscription, None] = {}
         self.present: set[str] = set()
         self.by_channel: dict[str, Subscription] = {}
         self.in_flight = 0
@@ -90,7 +99,7 @@ class Feed:
         """Begin, or begin anew, to follow a channel."""
         if channel in self.by_channel:
             self.end(channel)
-        elif len(self.by_channel) >= self._limits.subscriptions:
+        elif len(self.by_channel) - (self.link.inbox in self.by_channel) >= self._limits.subscriptions:
             self._no(r, "too_many", f"at most {self._limits.subscriptions} subscriptions")
             return
         subscription = Subscription(self, r, channel, after)
@@ -132,17 +141,18 @@ class Feed:
         if subscription is None:
             return
         subscription.go(Flow.ENDED)
-        self.in_flight -= subscription.flight
-        self.flight_bytes -= subscription.flight_bytes
+        self._starved.pop(subscription, None)
+        self._give_back(subscription.flight, subscription.flight_bytes)
         if subscription.tail is not None:
             self.link.node.unfollow(subscription)
         if self._reading is subscription:
             self._reading = None
-            self.read_on()
+        self.read_on()
 
     def end_all(self) -> None:
         """The link is gone."""
         self._turns.clear()
+        self._starved.clear()
         for channel in list(self.by_channel):
             self.end(channel)
 
@@ -166,13 +176,12 @@ class Feed:
             self._reading = None
             if piece.epoch != subscription.epoch:
                 self._new_epoch(subscription, piece)
-                subscription.go(Flow.BEHIND)
-                self.want(subscription)
+                subscription.fall_behind()
                 return
         else:
             return
         if piece.trimmed > subscription.sent:
-            self._gap(subscription, piece.trimmed, "history")
+            self._gap(subscription, piece.trimmed, "history" if piece.kept else "none")
         self._write_entries(subscription, piece, now)
         self._settle_down(subscription, max(piece.head, subscription.sent), now)
         self.read_on()
@@ -194,13 +203,8 @@ class Feed:
         del batches[:ready]
         subscription.flight -= count
         subscription.flight_bytes -= size
-        self.in_flight -= count
-        self.flight_bytes -= size
-        if self.flight_bytes + size > self._limits.link_credit_bytes // 2:
-            for other in self.by_channel.values():
-                if other.flow is Flow.BEHIND:
-                    self.want(other)
-        elif subscription.flow is Flow.BEHIND:
+        self._give_back(count, size)
+        if subscription.flow is Flow.BEHIND:
             self.want(subscription)
         self.read_on()
         return True
@@ -225,6 +229,7 @@ class Feed:
         """Write entries and take their credit."""
         count = len(batch.payloads)
         subscription.sent = batch.last
+        subscription.need = 1
         subscription.batches.append((batch.last, count, batch.size))
         subscription.flight += count
         subscription.flight_bytes += batch.size
@@ -236,9 +241,12 @@ class Feed:
 
     def want(self, subscription: Subscription) -> None:
         """Queue a subscription that is behind for its turn, if it has credit; the inbox jumps the queue."""
-        if subscription.wanted or not self.lets(subscription, 1, 1):
+        if subscription.wanted:
             return
-        subscription.wanted = 1
+        if not self.lets(subscription, 1, subscription.need):
+            self._starved[subscription] = None
+            return
+        subscription.wanted = True
         if subscription.r == 0:
             self._turns.appendleft(subscription)
         else:
@@ -248,10 +256,11 @@ class Feed:
         """Read the next piece for whoever's turn it is; one at a time."""
         while self._reading is None and self._turns:
             subscription = self._turns.popleft()
-            subscription.wanted = 0
+            subscription.wanted = False
             if subscription.flow is not Flow.BEHIND:
                 continue
-            if not self.lets(subscription, 1, 1):
+            if not self.lets(subscription, 1, subscription.need):
+                self._starved[subscription] = None
                 continue
             subscription.go(Flow.READING)
             self._reading = subscription
@@ -271,17 +280,29 @@ class Feed:
             if self.lets(subscription, len(entries), batch.size):
                 self.write(subscription, batch, now)
                 return
+            subscription.need = batch.size
             entries = entries[: len(entries) // 2]
+
+    def _give_back(self, count: int, size: int) -> None:
+        """Credit is free again: those who wait for that of the link get their turns."""
+        self.in_flight -= count
+        self.flight_bytes -= size
+        if not self.in_flight:
+            self.link.life.awaiting(False, self.link.node.now)
+        if self._starved and count:
+            starved, self._starved = self._starved, {}
+            for subscription in starved:
+                if subscription.flow is Flow.BEHIND:
+                    self.want(subscription)
 
     def _settle_down(self, subscription: Subscription, head: int, now: float) -> None:
         """Join the live end when nothing is missing, else wait for the next turn."""
         tail = subscription.tail
-        if subscription.sent >= head and (tail is None or subscription.sent >= tail.flushed):
+        passed = tail is not None and tail.is_passed_by(subscription.epoch, subscription.sent)
+        if subscription.sent >= head and not passed:
             subscription.go(Flow.LIVE)
         else:
-            subscription.go(Flow.BEHIND)
-            self.want(subscription)
-            self.read_on()
+            subscription.fall_behind()
 
     # answers to the client
 
@@ -293,9 +314,7 @@ class Feed:
         if epoch is not None and epoch != piece.epoch:
             self._ok(subscription, 0)
             self._new_epoch(subscription, piece)
-            subscription.go(Flow.BEHIND)
-            self.want(subscription)
-            self.read_on()
+            subscription.fall_behind()
             return True
         subscription.sent = offset
         self._ok(subscription, offset)
@@ -306,9 +325,9 @@ class Feed:
         subscription.epoch = piece.epoch
         subscription.sent = 0
         subscription.batches.clear()
-        self.in_flight -= subscription.flight
-        self.flight_bytes -= subscription.flight_bytes
+        count, size = subscription.flight, subscription.flight_bytes
         subscription.flight = subscription.flight_bytes = 0
+        self._give_back(count, size)
         self._gap(subscription, 0, "epoch")
 
     def _gap(self, subscription: Subscription, to: int, reason: str) -> None:

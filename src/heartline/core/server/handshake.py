@@ -6,7 +6,9 @@ store; ask its owner to let go; take it over by compare-and-set; read the inbox'
 Invariants:
 - the older link is fenced before the newer one hears welcome (test_old_link_is_fenced);
 - resuming needs the key, compared in constant time, and the same identity (test_wrong_key_is_refused);
-- a lost compare-and-set never yields a session (test_lost_swap_looks_again).
+- a lost compare-and-set never yields a session (test_lost_swap_looks_again);
+- of two links that come for one session the later one gets it (test_the_later_claim_wins);
+- a client whose outbox is older than its session gets a new one (test_a_floor_that_fell_starts_anew).
 """
 
 import hmac
@@ -47,18 +49,28 @@ class RefusedLogin(Struct, frozen=True):
     retry: float | bool = False
 
 
+class _Claim(Struct, frozen=True):
+    """A session as one link has claimed it."""
+
+    session: Session
+    generation: int
+    revision: int
+    is_new: bool
+
+
 class Handshake:
     """The handshakes of one node."""
 
     def __init__(self, node: "Node") -> None:
         self._node = node
         self._accepted: dict[ServerLink, Accepted] = {}
-        self._claimed: dict[ServerLink, Session] = {}
+        self._swapping: dict[ServerLink, _Claim] = {}
+        self._heading: dict[ServerLink, _Claim] = {}
 
     def forget(self, link: ServerLink) -> None:
-        """The link is gone."""
+        """The link is gone. What it claimed is decided all the same."""
         self._accepted.pop(link, None)
-        self._claimed.pop(link, None)
+        self._heading.pop(link, None)
 
     def judged(self, link: ServerLink, verdict: Accepted | RefusedLogin, now: float) -> None:
         """The application has judged a login, the first or a renewal."""
@@ -87,12 +99,13 @@ class Handshake:
             self._create(link)
         elif not self._fits(link, record.key, record.identity):
             self._not_yours(link)
-        elif record.owner not in ("", node.name) and link.taken_from != record.generation:
-            link.taken_from = record.generation
+        elif hello.floor < record.floor:
+            self._create(link)
+        elif record.owner not in ("", node.name) and link.released != record.generation:
+            link.released = record.generation
             node.effects.append(Release(link, record.session, record.owner))
         else:
-            session = Session.restored(record, node.limits, node.unsaved)
-            self._claim(link, session, record.generation)
+            self._claim(link, Session.restored(record, node.limits, node.unsaved))
 
     def released(self, link: ServerLink, released: bool) -> None:
         """The owner let go, or is silent and counts as crashed: either way look at the record again."""
@@ -103,30 +116,37 @@ class Handshake:
 
     def swapped(self, link: ServerLink, written: bool) -> None:
         """The compare-and-set was decided."""
-        session = self._claimed.pop(link, None)
-        if link.state is not LinkState.RESUMING or session is None:
-            return
+        claim = self._swapping.pop(link)
+        session, node = claim.session, self._node
+        session.writing -= 1
         if written:
-            session.saved_revision = session.revision
-            self._node.add(session)
-            self._claimed[link] = session
-            self._node.effects.append(HeadInbox(link, f"{INBOX}{session.id}"))
-            return
-        link.retries += 1
-        if link.retries >= MOST_TRIES or link.hello is None or link.hello.session is None:
-            link.refuse("busy", "the session could not be taken over", 1.0, Code.REFUSED_FOR_NOW)
-        else:
-            self._node.effects.append(Load(link, link.hello.session))
+            session.saved(claim.revision)
+            self._head(link, claim)
+        elif node.sessions.get(session.id) is session:
+            node.fence(session)
+        if link.state is not LinkState.RESUMING:
+            if claim.is_new:
+                node.end_session(session, "its client left before it was welcome")
+        elif not written:
+            link.retries += 1
+            if link.retries >= MOST_TRIES or link.hello is None or link.hello.session is None:
+                link.refuse("busy", "the session could not be taken over", 1.0, Code.REFUSED_FOR_NOW)
+            else:
+                node.effects.append(Load(link, link.hello.session))
 
     def inbox_headed(self, link: ServerLink, epoch: str, offset: int, now: float) -> None:
         """The inbox is known: the session is on."""
-        session = self._claimed.pop(link, None)
-        if link.state is not LinkState.RESUMING or session is None:
+        claim = self._heading.pop(link, None)
+        if link.state is not LinkState.RESUMING or claim is None or link.hello is None:
             return
+        session = claim.session
         if self._node.sessions.get(session.id) is not session:
             self._look(link)
-            return
-        self._attach(link, session, (epoch, offset), now)
+        elif session.generation != claim.generation:
+            same = session.instance == link.hello.instance
+            link.close(Code.SUPERSEDED if same else Code.REPLACED, "a newer link owns this session")
+        else:
+            self._attach(link, session, (epoch, offset), now)
 
     def open_anonymous(self, link: ServerLink) -> bool:
         """A client that said no hello gets a session that cannot be resumed, if the node allows such."""
@@ -154,13 +174,15 @@ class Handshake:
         session = self._node.sessions.get(hello.session)
         if session is None or session.anonymous:
             self._node.effects.append(Load(link, hello.session))
+        elif self._node.is_leaving(session):
+            link.refuse("busy", "the session moves to another node", 0.5, Code.REFUSED_FOR_NOW)
         elif not self._fits(link, session.key, session.identity):
             self._not_yours(link)
+        elif hello.floor < session.floor:
+            self._create(link)
         else:
-            session.claim(hello.instance, hello.floor)
             self._fence(session, hello.instance)
-            self._claimed[link] = session
-            self._node.effects.append(HeadInbox(link, f"{INBOX}{session.id}"))
+            self._claim(link, session)
 
     def _create(self, link: ServerLink) -> None:
         node = self._node
@@ -177,29 +199,35 @@ class Handshake:
             node.unsaved if node.durable else None,
         )
         session.generation = 0
-        self._claim(link, session, None)
+        self._claim(link, session)
 
-    def _claim(self, link: ServerLink, session: Session, expected: int | None) -> None:
-        hello = link.hello
+    def _claim(self, link: ServerLink, session: Session) -> None:
+        """Take a session over, in memory at once, for others by compare-and-set."""
+        hello, node = link.hello, self._node
         assert hello is not None
+        expected = session.generation or None
         session.claim(hello.instance, hello.floor)
-        self._claimed[link] = session
-        node = self._node
+        claim = _Claim(session, session.generation, session.revision, expected is None)
+        if node.sessions.get(session.id) is not session:
+            node.add(session)
         if node.durable:
             node.unsaved.pop(session.id, None)
-            session.stored_generation = session.generation
+            session.writing += 1
+            self._swapping[link] = claim
             node.effects.append(Swap(link, session.record(node.name, node.now), expected))
         else:
-            self.swapped(link, True)
+            self._head(link, claim)
+
+    def _head(self, link: ServerLink, claim: _Claim) -> None:
+        if link.state is LinkState.RESUMING:
+            self._heading[link] = claim
+            self._node.effects.append(HeadInbox(link, f"{INBOX}{claim.session.id}"))
 
     def _fence(self, session: Session, instance: str) -> None:
         """Cut the older link off before anything else happens; `instance` is the newcomer's."""
         old = session.link
         if old is not None:
             same = old.hello is not None and old.hello.instance == instance
-            session.link = None
-            old.session = None
-            self._node.presence_lost(old, session)
             old.out.clear()
             old.close(Code.SUPERSEDED if same else Code.REPLACED, "a newer link owns this session")
 
@@ -208,20 +236,18 @@ class Handshake:
         node = self._node
         accepted = self._accepted.pop(link)
         assert hello is not None
-        self._fence(session, hello.instance)
         session.link = link
         session.user = accepted.user
         session.expires_at = None if accepted.expires_in is None else now + accepted.expires_in
         session.inbox = inbox
         node.detached.pop(session.id, None)
         link.session = session
-        link.taken_from = None
         link.go(LinkState.LIVE)
         link.life.progress(now)
         resumed = hello.session == session.id
-        session.say(node.codec.encode(Welcome(self._welcome(link, session, inbox, accepted, resumed))))
+        link.say(node.codec.encode(Welcome(self._welcome(link, session, inbox, accepted, resumed))))
         for payload in session.answers():
-            session.say(payload)
+            link.say(payload)
         link.flush_ack()
         node.effects.append(SessionOpened(session, resumed))
         cursor = next((c.at for c in hello.cursors if c.channel == INBOX), None) if resumed else None
@@ -230,8 +256,7 @@ class Handshake:
             link.restore(hello)
         except BadFrame as error:
             link.close(Code.BAD_FRAME, str(error))
-        if session.queue:
-            node.ready.append(session)
+        node.wake(session)
 
     def _welcome(
         self, link: ServerLink, session: Session, inbox: tuple[str, int], accepted: Accepted, resumed: bool

@@ -38,7 +38,7 @@ from heartline.core.frames import (
     Sub,
     Unsub,
 )
-from heartline.core.liveness import Act, Liveness
+from heartline.core.liveness import Act, Liveness, Pulse
 from heartline.core.names import is_name
 from heartline.core.outbox import Kind
 from heartline.core.policy import Heartbeat
@@ -63,8 +63,24 @@ class ServerLink:
     """
 
     __slots__ = (
-        "_about_expiry", "_frames", "_frames_from", "congested", "feed", "hello", "info", "life", "node",
-        "opened_at", "out", "retries", "session", "slot", "socket", "state", "taken_from",
+        "_about_expiry",
+        "_frames",
+        "_frames_from",
+        "congested",
+        "feed",
+        "hello",
+        "info",
+        "last_number",
+        "life",
+        "node",
+        "opened_at",
+        "out",
+        "released",
+        "retries",
+        "session",
+        "slot",
+        "socket",
+        "state",
     )  # fmt: skip
 
     def __init__(self, node: "Node", info: object, now: float) -> None:
@@ -81,7 +97,8 @@ class ServerLink:
         self.congested = False
         self.slot = -1
         self.retries = 0
-        self.taken_from: int | None = None
+        self.released: int | None = None
+        self.last_number = 0
         self._frames = 0
         self._frames_from = now
         self._about_expiry = False
@@ -161,19 +178,29 @@ class ServerLink:
 
     def received(self, data: bytes, now: float) -> None:
         """One text message."""
-        if self.state is LinkState.CLOSED:
+        state = self.state
+        if state is LinkState.CLOSED:
             return
-        self.life.heard(now)
+        life = self.life
+        probing = life.pulse is not Pulse.CALM
+        if probing:
+            life.heard(now)
+        else:  # as life.heard() would, without the call: nothing is hotter than this
+            life.heard_at = now
         try:
-            self._count(now)
+            self._frames += 1
+            if self._frames > self.node.limits.frames:
+                self._count(now)
             frame = self.node.codec.decode(data)
-            if self.state is LinkState.LIVE:
+            if state is LinkState.LIVE:
                 self._take(frame, now)
             else:
                 self._greet(frame, now)
         except BadFrame as error:
             self.node.trace("server.bad_frame", {"reason": str(error)})
             self.close(Code.BAD_FRAME, str(error))
+        if probing and life.pulse is Pulse.CALM:
+            self.node.wheel.schedule(self)  # with a time-out above the interval the next ping is due before it
 
     def wake(self, now: float) -> None:
         """Do what is due."""
@@ -207,14 +234,12 @@ class ServerLink:
             self.say_frame(Expiring(ExpiringBody(max(0.0, session.expires_at - now))))
 
     def _count(self, now: float) -> None:
-        """Bound the frames a second, whatever they are."""
-        self._frames += 1
-        if self._frames > self.node.limits.frames:
-            if now - self._frames_from < 1.0:
-                self.close(Code.FLOODING, "too many frames a second")
-                raise BadFrame("too many frames a second")
-            self._frames = 0
-            self._frames_from = now
+        """So many frames have come: bound them a second, whatever they are."""
+        if now - self._frames_from < 1.0:
+            self.close(Code.FLOODING, "too many frames a second")
+            raise BadFrame("too many frames a second")
+        self._frames = 0
+        self._frames_from = now
 
     def _greet(self, frame: Struct, now: float) -> None:
         if isinstance(frame, Ping):
@@ -271,8 +296,9 @@ class ServerLink:
         if isinstance(frame, Sub):
             self._subscribe(frame)
         elif isinstance(frame, Unsub):
-            self.node.left(self, frame.channel, now)
-            self.feed.end(frame.channel)
+            if is_name(frame.channel.removeprefix(WHO)):
+                self.node.left(self, frame.channel, now)
+                self.feed.end(frame.channel)
             self.say_frame(Ok(frame.r, OkBody()))
         elif isinstance(frame, Login):
             self.node.effects.append(Judge(self, Raw(bytes(frame.payload)), True))
@@ -284,12 +310,12 @@ class ServerLink:
     def _accept(self, n: int, kind: Kind, event: str, data: Raw, target: str) -> None:
         session = self.session
         assert session is not None
-        if self.taken_from is not None and n <= self.taken_from:
+        if n <= self.last_number:
             raise BadFrame("numbers rise on a link")
-        self.taken_from = n
+        self.last_number = n
         message = session.accept(n, kind, event, bytes(data), target, self.node.serial_of(kind, event))
         if message is not None:
-            self.node.ready.append(session)
+            self.node.wake(session)
         else:
             self.node.touch(self)
 

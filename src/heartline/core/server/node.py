@@ -111,11 +111,13 @@ class Node:
         """The next message to start; call again until None, within the turn's budget."""
         ready = self.ready
         while ready:
-            session = ready[0]
+            session = ready.popleft()
+            session.ready = False
             message = session.next_start(now)
             if message is not None:
+                if session.queue:
+                    self.wake(session)
                 return message
-            ready.popleft()
             if session.queue and not session.serial_running and not session.fenced:
                 self._throttled[session] = session.next_token_at()
         return None
@@ -132,7 +134,7 @@ class Node:
     @property
     def wants_flush(self) -> bool:
         """Whether the end of this turn has something to do."""
-        return bool(self._fresh or self._acking or self.unsaved)
+        return bool(self._fresh or self._acking) or any(not s.writing for s in self.unsaved.values())
 
     @property
     def throttled(self) -> bool:
@@ -201,13 +203,13 @@ class Node:
     def saved(self, session: Session, revision: int, written: bool, now: float) -> None:
         """The answer to `Save`; not written means that another owner has taken the session over."""
         self._tell_time(now)
+        session.writing -= 1
         if not written:
-            self._fence(session)
+            self.fence(session)
             return
         session.saved(revision)
-        if self._releasing.get(session.id) == revision:
-            self._fence(session)
-            self.effects.append(Released(session.id))
+        if 0 < self._releasing.get(session.id, 0) <= revision:
+            self.fence(session)
 
     def authorised(self, subscription: Subscription, code: str | None, message: str = "", who: bool = False) -> None:
         """The answer to `Authorise`: code None allows; `who` when the channel has presence."""
@@ -245,7 +247,7 @@ class Node:
         if session.link is not None and session.unacked > session.acked:
             self._acking[session.link] = None
         if session.queue:
-            self.ready.append(session)
+            self.wake(session)
         if session.id in self._releasing:
             self._try_release(session)
 
@@ -288,11 +290,14 @@ class Node:
         """Destroy a session and close its link with 4203."""
         if session is None or session.id not in self.sessions:
             return
-        self.remove(session)
         link = session.link
         if link is not None:
-            link.close(Code.ENDED, reason)
+            for channel in sorted(link.feed.present):
+                self.left(link, channel, self.now)
+        self.remove(session)
         session.fenced = True
+        if link is not None:
+            link.close(Code.ENDED, reason)
         self.effects.append(ForgetSession(session))
 
     def release(self, session_id: str, now: float) -> None:
@@ -330,12 +335,7 @@ class Node:
         for link in acking:
             link.flush_ack()
         if self.unsaved:
-            unsaved = list(self.unsaved.values())
-            self.unsaved.clear()
-            for session in unsaved:
-                if not session.fenced and session.generation:
-                    expected, session.stored_generation = session.stored_generation, session.generation
-                    self.effects.append(Save(session, session.record(self.name, self.now), session.revision, expected))
+            self._save()
 
     def tick(self, now: float) -> None:
         """Do what is due. Calling it early does no harm."""
@@ -344,7 +344,7 @@ class Node:
         self.presence.tick(self.now)
         for session in [s for s, at in self._throttled.items() if at <= self.now]:
             del self._throttled[session]
-            self.ready.append(session)
+            self.wake(session)
         while self.detached:
             session = next(iter(self.detached.values()))
             if self.now < session.detached_at + self.limits.session_ttl:
@@ -361,6 +361,16 @@ class Node:
         interval = min(max(wish.interval, min(5.0, mine.interval)), max(60.0, mine.interval))
         timeout = min(max(wish.timeout, min(2.0, mine.timeout)), max(30.0, mine.timeout))
         return Heartbeat(interval, timeout)
+
+    def is_leaving(self, session: Session) -> bool:
+        """Whether another node has asked for the session."""
+        return session.id in self._releasing
+
+    def wake(self, session: Session) -> None:
+        """The session may have something to start; sessions take turns."""
+        if not session.ready:
+            session.ready = True
+            self.ready.append(session)
 
     def open_anonymous(self, link: ServerLink) -> bool:
         """A link whose first frame is not hello; whether it may go on."""
@@ -422,10 +432,7 @@ class Node:
             self.end_session(session, "anonymous")
             return
         if self.sessions.get(session.id) is session:
-            session.detached_at = self.now
-            self.detached[session.id] = session
-            if len(self.detached) > self.limits.detached_sessions:
-                self.end_session(next(iter(self.detached.values())), "too many detached sessions")
+            self._detach(session)
 
     def make_room_for(self, identity: str) -> bool:
         """Whether a user may have one more session; its oldest detached one makes room."""
@@ -439,8 +446,10 @@ class Node:
         return True
 
     def add(self, session: Session) -> None:
-        """Hold a session from now on."""
+        """Hold a session from now on; until it has a link it counts as detached."""
         self.sessions[session.id] = session
+        if session.link is None:
+            self._detach(session)
         if session.identity:
             self.by_identity.setdefault(session.identity, {})[session] = None
 
@@ -449,6 +458,9 @@ class Node:
         self.sessions.pop(session.id, None)
         self.detached.pop(session.id, None)
         self._throttled.pop(session, None)
+        self.unsaved.pop(session.id, None)
+        if self._releasing.pop(session.id, None) is not None:
+            self.effects.append(Released(session.id))
         mine = self.by_identity.get(session.identity)
         if mine is not None:
             mine.pop(session, None)
@@ -458,16 +470,29 @@ class Node:
     def _try_release(self, session: Session) -> None:
         running = any(message.running for message in session.pending.values())
         if not running and not self._releasing[session.id]:
-            session.pending = {}
-            session.changed()
+            session.hand_over()
             self._releasing[session.id] = session.revision
             if not session.durable:
-                self._fence(session)
-                self.effects.append(Released(session.id))
+                self.fence(session)
 
-    def _fence(self, session: Session) -> None:
+    def _detach(self, session: Session) -> None:
+        session.detached_at = self.now
+        self.detached[session.id] = session
+        if len(self.detached) > self.limits.detached_sessions:
+            self.end_session(next(iter(self.detached.values())), "too many detached sessions")
+
+    def _save(self) -> None:
+        """Write records ahead, one write at a time for each session: what changes meanwhile goes with the next."""
+        for session in list(self.unsaved.values()):
+            if not session.writing:
+                del self.unsaved[session.id]
+                session.writing += 1
+                record = session.record(self.name, self.now)
+                self.effects.append(Save(session, record, session.revision, session.generation))
+
+    def fence(self, session: Session) -> None:
+        """The session is another's now: stop it at once."""
         session.fenced = True
-        self._releasing.pop(session.id, None)
         self.remove(session)
         if session.link is not None:
             session.link.close(Code.SUPERSEDED, "another node owns this session")

@@ -13,6 +13,8 @@ Invariants:
 from collections import deque
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from heartline.core.errors import BadFrame
 from heartline.core.outbox import SPAN, Kind
 from heartline.core.policy import ServerLimits
@@ -25,23 +27,18 @@ REPLY_LOST = b'{"code":"reply_lost","message":"it was handled; the reply is no l
 UNKNOWN = b'{"code":"unknown","message":"the server stopped while this was running"}'
 
 
-class Pending:
+class Pending(Struct, eq=False):
     """A message that was accepted and has not ended. `id` is stable over retries: the idempotency key."""
 
-    __slots__ = ("data", "event", "kind", "n", "recorded", "running", "serial", "session", "target")
-
-    def __init__(
-        self, session: "Session", n: int, kind: Kind, event: str, data: bytes, target: str, serial: bool
-    ) -> None:
-        self.session = session
-        self.n = n
-        self.kind = kind
-        self.event = event
-        self.data = data
-        self.target = target
-        self.serial = serial
-        self.running = False
-        self.recorded = False
+    session: "Session"
+    n: int
+    kind: Kind
+    event: str
+    data: bytes
+    target: str
+    serial: bool
+    running: bool = False
+    recorded: bool = False
 
     @property
     def id(self) -> str:
@@ -74,10 +71,10 @@ class Session:
         "pending",
         "pending_bytes",
         "queue",
+        "ready",
         "received",
         "results",
         "results_bytes",
-        "stored_generation",
         "revision",
         "saved_revision",
         "serial_running",
@@ -86,6 +83,7 @@ class Session:
         "unacked",
         "unsaved",
         "user",
+        "writing",
     )  # fmt: skip
 
     def __init__(
@@ -124,11 +122,12 @@ class Session:
         self.results_bytes = 0
         self.ended: set[int] = set()
         self.tokens = limits.rate or 0.0
-        self.stored_generation: int | None = None
-        """What the store holds when every write under way is done: the next one compares with it."""
         self.tokens_at = 0.0
+        self.ready = False
+        self.writing = 0
         self.revision = 0
         self.saved_revision = 0
+        """What the store holds when every write under way is done: the next one compares with it."""
         self.held: list[tuple[int, bytes]] = []
 
     # accepting
@@ -144,19 +143,12 @@ class Session:
         """Take one numbered frame; the message when it is new. Raises BadFrame (PROTOCOL 3.1, 3.2, 3.4)."""
         if not self.floor <= n < self.floor + SPAN:
             raise BadFrame(f"number {n} is outside [{self.floor}, {self.floor + SPAN})")
-        if n in self.pending:
+        if n <= self.received or n in self.results or n in self.ended:
+            self._repeated(n, kind)
             return None
-        known = self.results.get(n)
-        if known is not None:
-            self.received = max(self.received, n)
-            self._say(known)
-            return None
-        if n <= self.received or n in self.ended:
-            self._answer_forgotten(n, kind)
-            return None
-        self.pending_bytes += len(data)
-        if self.pending_bytes > self.limits.window_bytes + self.limits.message:
+        if self.pending_bytes + len(data) > self.limits.window_bytes + self.limits.message:
             raise BadFrame("more bytes in flight than the window allows")
+        self.pending_bytes += len(data)
         self.received = n
         message = Pending(self, n, kind, event, data, target, serial)
         self.pending[n] = message
@@ -208,16 +200,17 @@ class Session:
         if message.serial:
             self.serial_running = False
         n = message.n
-        if n > self.done:
+        if self.pending and n > next(iter(self.pending)):  # n > done, where something before it still runs
             self.ended.add(n)
         elif self.ended:
             done = self.done
             self.ended = {e for e in self.ended if e > done}
-        self.changed()
+        if self.durable:
+            self.changed()
         if payload is None:
             if n > self.unacked:
                 self.unacked = n
-        else:
+        elif n >= self.floor:
             self.results[n] = payload
             self.results_bytes += len(payload)
             if self.results_bytes > self.limits.results_bytes:
@@ -254,8 +247,16 @@ class Session:
         return self.identity or self.id[:8]
 
     def answers(self) -> list[bytes]:
-        """Everything to be said again after welcome, in the order of numbers."""
-        return [self.results[n] for n in sorted(self.results)]
+        """Everything to be said again after welcome, in the order of numbers; what is not saved yet comes later."""
+        later = {payload for _, payload in self.held}
+        return [self.results[n] for n in sorted(self.results) if self.results[n] not in later]
+
+    def hand_over(self) -> None:
+        """Another node goes on from here: what was not started was never accepted, and its client says it again."""
+        self.received = self.done
+        self.pending.clear()
+        self.queue.clear()
+        self.changed()
 
     # records
 
@@ -319,9 +320,15 @@ class Session:
             self.revision += 1
             self.unsaved[self.id] = self
 
-    def _answer_forgotten(self, n: int, kind: Kind) -> None:
+    def _repeated(self, n: int, kind: Kind) -> None:
+        """Let a repeat wait for what runs, or answer it from the record (PROTOCOL 3.2)."""
+        if n in self.pending:
+            return
         self.received = max(self.received, n)
-        if kind is Kind.CALL:
+        known = self.results.get(n)
+        if known is not None:
+            self._say(known)
+        elif kind is Kind.CALL:
             self._say(b'["fail",%d,%b]' % (n, REPLY_LOST))
         else:
             self.unacked = max(self.unacked, n)
@@ -342,9 +349,9 @@ class Session:
         rate = self.limits.rate or 0.0
         self.tokens = min(rate, self.tokens + (now - self.tokens_at) * rate)
         self.tokens_at = now
-        if self.tokens < 1.0:
+        if self.tokens < 1.0 - 1e-6:
             return False
-        self.tokens -= 1.0
+        self.tokens = max(0.0, self.tokens - 1.0)
         return True
 
     def next_token_at(self) -> float:

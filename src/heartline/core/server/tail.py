@@ -5,7 +5,8 @@ a publication is encoded once, framed once and joined once however many follow.
 
 Invariants:
 - a follower is live only where it has everything before the tail (test_live_followers_have_everything_before);
-- a follower without credit is passed over and reads from the log later (test_slow_follower_is_passed_over).
+- a follower without credit is passed over and reads from the log later (test_slow_follower_is_passed_over);
+- a log that began anew is noticed with its first entry (test_live_followers_notice_a_new_epoch).
 """
 
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ def encode_entries(codec: ServerCodec, channel: str, entries: Sequence[LogEntry]
 class Tail:
     """One channel's followers and the entries of the present turn."""
 
-    __slots__ = ("channel", "flushed", "followers", "fresh", "fresh_bytes")
+    __slots__ = ("channel", "epoch", "flushed", "followers", "fresh", "fresh_bytes")
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
@@ -50,12 +51,21 @@ class Tail:
         self.fresh: list[LogEntry] = []
         self.fresh_bytes = 0
         self.flushed = 0
+        self.epoch = ""
 
     def announce(self, entry: LogEntry) -> bool:
         """Take an entry the broker announced; whether the turn has enough to be flushed at once."""
+        if entry.epoch != self.epoch:
+            self.epoch = entry.epoch
+            self.fresh.clear()
+            self.fresh_bytes = self.flushed = 0
         self.fresh.append(entry)
         self.fresh_bytes += len(entry.data)
         return self.fresh_bytes >= TURN_BYTES
+
+    def is_passed_by(self, epoch: str, offset: int) -> bool:
+        """Whether entries behind (epoch, offset) have been flushed already."""
+        return offset < self.flushed if epoch == self.epoch or not self.epoch else True
 
     def flush(self, codec: ServerCodec, now: float) -> None:
         """Give every live follower what it has not seen; the others will read it from the log."""
@@ -66,6 +76,9 @@ class Tail:
         batches: dict[int, Batch | None] = {}
         for subscription in list(self.followers):
             if subscription.flow is not Flow.LIVE:
+                continue
+            if subscription.epoch != self.epoch and self.epoch:
+                subscription.fall_behind()
                 continue
             sent = subscription.sent
             if sent in batches:

@@ -9,6 +9,7 @@ import multiprocessing
 import time
 import traceback
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from random import Random
 from typing import Any
@@ -325,8 +326,12 @@ def run_many(
     if jobs <= 1 or len(tasks) < 2:
         yield from map(_one, tasks)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(_one, tasks, chunksize=max(1, min(16, len(tasks) // jobs)))
+    # Not "fork": the caller may have threads. A caller's own script needs its `if __name__ == "__main__"`.
+    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield from pool.map(_one, tasks, chunksize=max(1, min(16, len(tasks) // jobs)))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def main_json(

@@ -374,10 +374,17 @@ class SimNode(Actor):
 
     def _forget(self, effect: do.ForgetSession) -> None:
         session = effect.session
-        self.ledger.session_lost(session.id, "forgotten")
+        generation = session.generation
         self.world.note(self.name, "forgets", session.id)
-        self.store.call(self, session.id, lambda: self.store.broker.forget(session.id), _nothing, save=True)
-        self.store.call(self, f"@{session.id}", lambda: self.store.broker.drop(f"@{session.id}"), _nothing)
+
+        def forgotten(gone: bool) -> None:
+            if gone or not session.durable:
+                self.ledger.session_lost(session.id, "forgotten")
+                self.store.call(self, f"@{session.id}", lambda: self.store.broker.drop(f"@{session.id}"), _nothing)
+
+        self.store.call(
+            self, session.id, lambda: self.store.broker.forget(session.id, generation), forgotten, save=True
+        )
 
     def _head(self, effect: do.Head) -> None:
         subscription = effect.subscription

@@ -123,6 +123,7 @@ class Store:
 
     def append(self, channel: str, event: str, data: bytes, history: History, key: str | None = None) -> int:
         """Add an entry; its offset."""
+        self.broker.follow(channel)  # everything is announced here, so that the ledger hears of it
         _, entry = self.broker.append(channel, event, data, history, key=key)
         return entry.offset
 
@@ -137,14 +138,10 @@ class Store:
     def follow(self, node: "SimNode", channel: str) -> None:
         """Announce a channel to a node."""
         self._followers.setdefault(channel, {})[node] = None
-        self.broker.follow(channel)
 
     def unfollow(self, node: "SimNode", channel: str) -> None:
         """Announce it no longer."""
-        followers = self._followers.get(channel, {})
-        followers.pop(node, None)
-        if not followers:
-            self.broker.unfollow(channel)
+        self._followers.get(channel, {}).pop(node, None)
 
     def swap(self, record: SessionRecord, expected: int | None) -> bool:
         """Write a session record by compare-and-set."""
