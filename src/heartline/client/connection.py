@@ -17,8 +17,8 @@ from heartline.core.errors import HeartlineError
 from heartline.core.names import check_name
 from heartline.core.outbox import Kind
 from heartline.core.states import State
+from heartline.transports.clock import now
 
-from .clock import now
 from .items import Cursor, Gap, convert, decode, decoder_of
 from .lane import Lane
 from .options import Options, encode

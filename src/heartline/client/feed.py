@@ -16,8 +16,8 @@ from msgspec import json
 from heartline.core.client import ClientMachine
 from heartline.core.effects import Entry, Lost, Subscribed, Unsubscribed
 from heartline.core.errors import HeartlineError, SubscriptionRefused
+from heartline.transports.clock import now
 
-from .clock import now
 from .items import Cursor
 from .lane import Lane
 from .receipt import Wake, wake
@@ -26,11 +26,11 @@ _OVERHEAD = 64  # of an entry's frame beside its data: what counts against the c
 
 
 class Feed:
-    """One channel. `run` carries out what the machine wants."""
+    """One channel. `run_soon` has what the machine wants carried out."""
 
     __slots__ = (
         "_machine",
-        "_run",
+        "_run_soon",
         "_state",
         "channel",
         "closed",
@@ -43,7 +43,9 @@ class Feed:
         "waiting",
     )
 
-    def __init__(self, channel: str, cursor: Cursor | None, machine: ClientMachine, run: Callable[[], None]) -> None:
+    def __init__(
+        self, channel: str, cursor: Cursor | None, machine: ClientMachine, run_soon: Callable[[], None]
+    ) -> None:
         self.channel = channel
         self.cursor = cursor
         self.queue: deque[Entry | Lost] = deque()
@@ -54,7 +56,7 @@ class Feed:
         self.refused: Unsubscribed | None = None
         self.lane: Lane[Entry | Lost] | None = None
         self._machine = machine
-        self._run = run
+        self._run_soon = run_soon
         self._state: bytes | None = None
 
     @property
@@ -72,17 +74,13 @@ class Feed:
 
     def handled(self, item: Entry | Lost) -> None:
         """The application is done with an item."""
-        self.mark(item)
-        self._run()
-
-    def mark(self, item: Entry | Lost) -> None:
-        """As `handled`, for callers that run the machine themselves."""
         if isinstance(item, Entry):
             self.cursor = Cursor(item.epoch, item.offset)
             self._machine.handled(self.channel, item.epoch, item.offset, len(item.data) + _OVERHEAD, now())
         else:
             self.cursor = Cursor(item.epoch, item.to)
             self._machine.handled(self.channel, item.epoch, item.to, _OVERHEAD, now())
+        self._run_soon()
 
     def wake(self, error: Callable[[], HeartlineError | None] = lambda: None) -> None:
         """Let everybody who waits look again, or raise."""

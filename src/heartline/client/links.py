@@ -16,8 +16,8 @@ from msgspec import Raw
 from heartline.core.client import ClientMachine
 from heartline.core.codes import Code
 from heartline.transports.api import DialError, Socket
+from heartline.transports.clock import now
 
-from .clock import now
 from .lane import current_task
 from .options import Options, ask, login_payload
 

@@ -22,8 +22,8 @@ from heartline.core.errors import (
 )
 from heartline.core.outbox import Kind, Outcome
 from heartline.core.policy import Full
+from heartline.transports.clock import now
 
-from .clock import now
 from .receipt import Receipt, Wake, error_of, wake
 from .room import Waitlist
 from .states import States

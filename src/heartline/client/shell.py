@@ -6,7 +6,7 @@ know the `Connection`, so one that is dropped can be noticed.
 Invariants:
 - effects are carried out in order, and the application's code runs only when none is left
   (test_callbacks_see_a_machine_at_rest);
-- one timer at most; a later deadline leaves it alone (test_the_timer_is_left_alone);
+- one timer at most, looked at once in a turn; a later deadline leaves it alone (test_the_timer_is_left_alone);
 - nothing is left behind: no task, timer or socket (test_closing_leaves_nothing).
 """
 
@@ -23,9 +23,9 @@ from heartline.core.client import ClientMachine
 from heartline.core.frames import INBOX
 from heartline.core.states import State
 from heartline.dialects.native import NativeClient
+from heartline.transports.clock import now
 
 from .bus import Bus
-from .clock import now
 from .feed import Feed
 from .items import Cursor
 from .lane import current_task
@@ -68,7 +68,9 @@ class Shell:
         self._dialler = Dialler(options, self, self.links, self.tasks)
         self._drain = self.machine.drain
         self._running = False
+        self._again = False
         self._delivering = False
+        self._turn_ends = False
         self._deliverables: deque[_Deliverable] = deque()
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
@@ -94,14 +96,17 @@ class Shell:
     # the drain
 
     def run(self) -> None:
-        """Carry out what the machine wants, hand over what came, see to the timer. Call it after every input."""
+        """Carry out what the machine wants and hand over what came. Call it after every input."""
         if self._running:
+            self._again = True
             return
         self._running = True
         carry = self._carry
         try:
-            while batch := self._drain():
-                for effect in batch:
+            self._again = True
+            while self._again:
+                self._again = False
+                for effect in self._drain():
                     carry[type(effect)](effect)
         finally:
             self._running = False
@@ -112,7 +117,21 @@ class Shell:
                     self._deliverables.popleft().deliver()
             finally:
                 self._delivering = False
-        self._arm()
+        if not self._turn_ends:
+            self.run_soon()
+
+    def run_soon(self) -> None:
+        """As `run`, at the end of this turn of the loop, however many inputs ask for it."""
+        if not self._turn_ends and self.loop is not None:
+            self._turn_ends = True
+            self.loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        try:
+            self.run()  # asks for no further turn: this one ends only now
+        finally:
+            self._turn_ends = False
+            self._arm()
 
     def want_delivery(self, deliverable: _Deliverable) -> None:
         """Have the application's code called when the drain is done."""
@@ -236,9 +255,9 @@ class Shell:
         """Subscribe. `cursor` is the place where it is known, `since` what the server is asked for."""
         if channel in self.feeds:
             raise ValueError(f"channel: {channel!r} is followed already on this connection; close that one or share it")
-        feed = self.feeds[channel] = Feed(channel, cursor, self.machine, self.run)
         epoch, offset = since if since is not None else (None, None)
         self.machine.subscribe(channel, now(), epoch, offset)
+        feed = self.feeds[channel] = Feed(channel, cursor, self.machine, self.run_soon)
         return feed
 
     def unfollow(self, feed: Feed) -> None:
@@ -261,7 +280,7 @@ class Shell:
             self.machine.handled(item.channel, item.epoch, item.offset, len(item.data) + 64, now())
         else:
             self.machine.handled(item.channel, item.epoch, item.to, 64, now())
-        self.run()
+        self.run_soon()
 
     # life
 
