@@ -23,9 +23,11 @@ class ClientCodec(Protocol):
 
     def encode(self, frame: Struct, /) -> bytes:
         """One frame as the payload of one message."""
+        ...
 
     def decode(self, data: bytes, /) -> DownFrame:
         """One message as a frame. Raises BadFrame."""
+        ...
 
 
 class ServerCodec(Protocol):
@@ -33,18 +35,23 @@ class ServerCodec(Protocol):
 
     def encode(self, frame: Struct, /) -> bytes:
         """One frame as the payload of one message."""
+        ...
 
     def decode(self, data: bytes, /) -> UpFrame:
         """One message as a frame. Raises BadFrame."""
+        ...
 
     def encode_msg(self, channel: str, offset: int, event: str, data: bytes, prev: int, /) -> bytes:
         """One entry of a channel as the payload of one message."""
+        ...
 
     def encode_value(self, value: object, /) -> bytes:
         """Any JSON value."""
+        ...
 
     def encode_reply(self, n: int, data: bytes, /) -> bytes:
         """One reply around JSON text."""
+        ...
 
 
 class LogEntry(Struct, frozen=True, gc=False):
@@ -130,38 +137,50 @@ class Broker(Protocol):
 
     def start(self, node: str, on_entry: OnEntry, on_release: OnRelease) -> MaybeAwaitable[None]:
         """Begin; `node` is this process's name for ownership. `on_entry` gets entries of followed channels in order."""
+        ...
 
     def stop(self) -> MaybeAwaitable[None]:
         """End; everything accepted is safe when this returns."""
+        ...
 
     def append(
         self, channel: str, event: str, data: bytes, history: History, *, key: str | None = None
     ) -> MaybeAwaitable[tuple[str, LogEntry]]:
         """Add an entry; (epoch, entry). The same `key` again within a while returns the entry there is."""
+        ...
 
     def follow(self, channel: str) -> MaybeAwaitable[None]:
         """Announce entries of `channel` from now on."""
+        ...
 
     def unfollow(self, channel: str) -> MaybeAwaitable[None]:
         """Announce them no longer."""
+        ...
 
     def head(self, channel: str) -> MaybeAwaitable[tuple[str, int]]:
         """(epoch, offset of the last entry); a channel never used has an epoch and the offset 0."""
+        ...
 
     def read(self, channel: str, after: int, limit: int, max_bytes: int) -> MaybeAwaitable[Slice]:
         """Entries behind `after`, at most `limit` and about `max_bytes`, at least one if there is one."""
+        ...
 
     def drop(self, channel: str) -> MaybeAwaitable[None]:
         """Forget a channel; its next use has a new epoch."""
+        ...
 
     def load(self, session: str) -> MaybeAwaitable[SessionRecord | None]:
         """The record of a session."""
+        ...
 
     def swap(self, record: SessionRecord, expected: int | None) -> MaybeAwaitable[bool]:
         """Write a record if the stored generation is `expected` (None: none is stored); whether it was written."""
+        ...
 
     def forget(self, session: str, generation: int | None = None) -> MaybeAwaitable[bool]:
         """Delete a record if its generation is still this one (None: whatever it is); whether it was deleted."""
+        ...
 
     def release(self, session: str, owner: str) -> MaybeAwaitable[bool]:
         """Ask `owner` to let go of a session: True when it did or is known to be gone, False when it is silent."""
+        ...

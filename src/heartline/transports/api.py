@@ -11,7 +11,7 @@ Invariants the implementations keep:
 - Nothing in a `Request` shows headers or the query when it is printed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol
@@ -40,7 +40,7 @@ class Headers(Mapping[str, str]):
 
     __slots__ = ("_values",)
 
-    def __init__(self, lines: Mapping[str, str] | list[tuple[str, str]] = ()) -> None:  # type: ignore[assignment]
+    def __init__(self, lines: Mapping[str, str] | Sequence[tuple[str, str]] = ()) -> None:
         self._values: dict[str, str] = {}
         for name, value in lines.items() if isinstance(lines, Mapping) else lines:
             name = name.lower()
@@ -125,22 +125,27 @@ class Socket(Protocol):
     @property
     def buffered(self) -> int:
         """Bytes sent here and not yet taken by the kernel."""
+        ...
 
     @property
     def congested(self) -> bool:
         """True from `write_high` bytes in the write buffer until it falls to `write_low`; then `on_writable` comes."""
+        ...
 
     @property
     def peer(self) -> str:
         """The other end, "host:port"."""
+        ...
 
     @property
     def subprotocol(self) -> str | None:
         """What was negotiated."""
+        ...
 
     @property
     def request(self) -> Request | None:
         """The upgrade request on a server; None on a client."""
+        ...
 
 
 class LinkHandler(Protocol):
@@ -245,10 +250,12 @@ class Listener(Protocol):
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens, (host, port); empty after `close`."""
+        ...
 
     @property
     def links(self) -> int:
         """How many links are open."""
+        ...
 
     def close(self) -> None:
         """Stop accepting and drop connections that have not finished their handshake; open links stay."""

@@ -3,8 +3,10 @@
 Whatever is scheduled says itself when it is due (`next_deadline`), and is asked again only when its slot comes up: a
 deadline that moved later costs nothing.
 
-Invariants: an item is never woken before its slot and at most one slot late (test_wheel_wakes_within_a_slot); the
-order within a slot is the order of scheduling (test_wheel_keeps_order).
+Invariants:
+- an item is never woken before its slot and at most one slot late (test_wheel_wakes_within_a_slot);
+- nor does it matter what else is scheduled meanwhile (test_wheel_forgets_nobody);
+- the order within a slot is the order of scheduling (test_wheel_keeps_order).
 """
 
 from typing import Protocol
@@ -17,6 +19,7 @@ class Sleeper(Protocol):
 
     def next_deadline(self) -> float | None:
         """When it wants to be woken; None: never."""
+        ...
 
     def wake(self, now: float) -> None:
         """Its slot has come; do what is due."""
@@ -28,7 +31,7 @@ class Wheel:
     def __init__(self, grain: float) -> None:
         self.grain = grain
         self._slots: dict[int, list[Sleeper]] = {}
-        self._next: int | None = None
+        self._next: int | None = None  # the first slot; None: not known, look for it
 
     def schedule(self, item: Sleeper) -> None:
         """Take note of an item's deadline; cheap when it has not come nearer."""
@@ -40,7 +43,7 @@ class Wheel:
             return
         item.slot = slot
         self._slots.setdefault(slot, []).append(item)
-        if self._next is None or slot < self._next:
+        if self._next is not None and slot < self._next:
             self._next = slot
 
     def next_deadline(self) -> float | None:
