@@ -106,18 +106,11 @@ class Feed:
         self.by_channel[channel] = subscription
         self.link.node.effects.append(Authorise(subscription))
 
-    def follow_inbox(
-        self, channel: str, cursor: tuple[str | None, int] | None, head: tuple[str, int], now: float
-    ) -> None:
+    def follow_inbox(self, channel: str, cursor: tuple[str | None, int] | None, head: tuple[str, int]) -> None:
         """Follow the session's own channel, from the cursor of hello or from its head."""
         subscription = Subscription(self, 0, channel, cursor or head)
         self.by_channel[channel] = subscription
-        if subscription.after == head:
-            subscription.tail = self.link.node.follow(subscription)
-            subscription.go(Flow.HEADING)
-            self.headed(subscription, *head, now)
-        else:
-            self.granted(subscription)
+        self.granted(subscription)  # also from the head: something may have come between reading it and following
 
     def granted(self, subscription: Subscription) -> None:
         """The application allows it: follow first, then ask for the head or read on."""

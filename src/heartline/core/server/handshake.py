@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from heartline.core.codes import Code
 from heartline.core.errors import BadFrame
-from heartline.core.frames import INBOX, Beat, LimitsBody, Position, Welcome, WelcomeBody
+from heartline.core.frames import INBOX, Beat, HelloBody, LimitsBody, Position, Welcome, WelcomeBody
 from heartline.core.policy import Heartbeat
 from heartline.core.ports import SessionRecord
 from heartline.core.states import LinkState
@@ -238,12 +238,12 @@ class Handshake:
         assert hello is not None
         session.link = link
         session.user = accepted.user
-        session.expires_at = None if accepted.expires_in is None else now + accepted.expires_in
         session.inbox = inbox
         node.detached.pop(session.id, None)
         link.session = session
         link.go(LinkState.LIVE)
         link.life.progress(now)
+        link.credentials_hold(accepted.expires_in, now)
         resumed = hello.session == session.id
         link.say(node.codec.encode(Welcome(self._welcome(link, session, inbox, accepted, resumed))))
         for payload in session.answers():
@@ -251,13 +251,15 @@ class Handshake:
         link.flush_ack()
         node.effects.append(SessionOpened(session, resumed))
         cursor = next((c.at for c in hello.cursors if c.channel == INBOX), None) if resumed else None
-        link.feed.follow_inbox(link.inbox, cursor, inbox, now)
+        link.feed.follow_inbox(link.inbox, cursor, inbox)
         try:
             link.restore(hello)
         except BadFrame as error:
             link.close(Code.BAD_FRAME, str(error))
         node.wake(session)
 
+        else:
+            link.hello = HelloBody(hello.instance, hello.floor)  # the rest may be large, and is never asked for again
     def _welcome(
         self, link: ServerLink, session: Session, inbox: tuple[str, int], accepted: Accepted, resumed: bool
     ) -> WelcomeBody:

@@ -64,6 +64,7 @@ class ServerLink:
 
     __slots__ = (
         "_about_expiry",
+        "_ahead",
         "_frames",
         "_frames_from",
         "congested",
@@ -102,6 +103,7 @@ class ServerLink:
         self._frames = 0
         self._frames_from = now
         self._about_expiry = False
+        self._ahead = RENEW_AHEAD
 
     # what the shell and the node read
 
@@ -119,7 +121,7 @@ class ServerLink:
         at = self.life.next_deadline()
         session = self.session
         if session is not None and session.expires_at is not None:
-            expiry = session.expires_at if self._about_expiry else session.expires_at - RENEW_AHEAD
+            expiry = session.expires_at if self._about_expiry else session.expires_at - self._ahead
             at = min(at, expiry)
         return at
 
@@ -157,6 +159,7 @@ class ServerLink:
             return
         self.go(LinkState.CLOSED)
         self.feed.end_all()
+        self.hello = self.info = None
         session, self.session = self.session, None
         self.node.link_ended(self, session)
 
@@ -218,8 +221,14 @@ class ServerLink:
 
     def renewed(self, expires_in: float | None, now: float) -> None:
         """The renewed credentials were accepted."""
+        self.credentials_hold(expires_in, now)
+        self.say_frame(Ok(0, OkBody(expires_in=expires_in)))
+
+    def credentials_hold(self, expires_in: float | None, now: float) -> None:
+        """Take note of how long; renewal is asked for before, but not before half of the time is over."""
         assert self.session is not None
         self.session.expires_at = None if expires_in is None else now + expires_in
+        self._ahead = RENEW_AHEAD if expires_in is None else min(RENEW_AHEAD, expires_in / 2)
         self._about_expiry = False
         self.say_frame(Ok(0, OkBody(expires_in=expires_in)))
 
@@ -229,7 +238,7 @@ class ServerLink:
             return
         if now >= session.expires_at:
             self.close(Code.LOGIN_EXPIRED, "the credentials ran out")
-        elif not self._about_expiry and now >= session.expires_at - RENEW_AHEAD:
+        elif not self._about_expiry and now >= session.expires_at - self._ahead:
             self._about_expiry = True
             self.say_frame(Expiring(ExpiringBody(max(0.0, session.expires_at - now))))
 
@@ -319,6 +328,8 @@ class ServerLink:
         else:
             self.node.touch(self)
 
+        if not is_name(frame.event):
+            raise BadFrame("an event name of 1 to 255 characters without '@' in front or control characters")
     def _publish(self, frame: Pub) -> None:
         if not is_name(frame.channel):
             raise BadFrame("a channel name of 1 to 255 characters without '@' in front or control characters")

@@ -121,13 +121,12 @@ class Session:
         self.results: dict[int, bytes] = {}
         self.results_bytes = 0
         self.ended: set[int] = set()
-        self.tokens = limits.rate or 0.0
+        self.tokens = max(1.0, limits.rate or 0.0)
         self.tokens_at = 0.0
         self.ready = False
         self.writing = 0
         self.revision = 0
         self.saved_revision = 0
-        """What the store holds when every write under way is done: the next one compares with it."""
         self.held: list[tuple[int, bytes]] = []
 
     # accepting
@@ -347,7 +346,7 @@ class Session:
 
     def _take_token(self, now: float) -> bool:
         rate = self.limits.rate or 0.0
-        self.tokens = min(rate, self.tokens + (now - self.tokens_at) * rate)
+        self.tokens = min(max(1.0, rate), self.tokens + (now - self.tokens_at) * rate)
         self.tokens_at = now
         if self.tokens < 1.0 - 1e-6:
             return False
