@@ -15,6 +15,9 @@ from heartline.transports.api import SocketLimits
 from .connection import Connection
 from .options import Options, Source, policy_of
 
+LARGEST = 16 << 20
+"""Bytes of a message we take. Above what servers take by default, since an entry is longer than its publication."""
+
 
 def connect(
     url: str,
@@ -39,7 +42,8 @@ def connect(
     `policy`: heartbeat, back-off, times and limits; `outbox`: its limits alone. `on`: handlers by event, as `Connection.on`.
 
     Of the network: `headers` of the upgrade request (a mapping, or a function as for `login`), `ssl` for wss://
-    instead of the system's trust, `proxy` (http://, https://, socks4:// or socks5://), `limits` of a socket.
+    instead of the system's trust, `proxy` (http://, https://, socks4:// or socks5://), `limits` of a socket (by default
+    messages of up to 16 MiB).
 
     `name` and `version` are told to the server. `linger`: seconds that leaving `async with` waits for messages that
     have no outcome. `trace(now, what, details)` is told what matters, never payload or secrets.
@@ -53,7 +57,7 @@ def connect(
         headers=headers,
         ssl=ssl,
         proxy=proxy,
-        limits=limits if limits is not None else SocketLimits(),
+        limits=limits if limits is not None else SocketLimits(max_message=LARGEST),
         about={"name": name, "version": version if version is not None else _own_version()},
         trace=trace,
         linger=linger,
