@@ -241,9 +241,9 @@ class Handshake:
         session.inbox = inbox
         node.detached.pop(session.id, None)
         link.session = session
+        link.credentials_hold(accepted.expires_in, now)
         link.go(LinkState.LIVE)
         link.life.progress(now)
-        link.credentials_hold(accepted.expires_in, now)
         resumed = hello.session == session.id
         link.say(node.codec.encode(Welcome(self._welcome(link, session, inbox, accepted, resumed))))
         for payload in session.answers():
@@ -256,10 +256,10 @@ class Handshake:
             link.restore(hello)
         except BadFrame as error:
             link.close(Code.BAD_FRAME, str(error))
-        node.wake(session)
-
         else:
             link.hello = HelloBody(hello.instance, hello.floor)  # the rest may be large, and is never asked for again
+        node.wake(session)
+
     def _welcome(
         self, link: ServerLink, session: Session, inbox: tuple[str, int], accepted: Accepted, resumed: bool
     ) -> WelcomeBody:

@@ -230,7 +230,6 @@ class ServerLink:
         self.session.expires_at = None if expires_in is None else now + expires_in
         self._ahead = RENEW_AHEAD if expires_in is None else min(RENEW_AHEAD, expires_in / 2)
         self._about_expiry = False
-        self.say_frame(Ok(0, OkBody(expires_in=expires_in)))
 
     def _watch_expiry(self, now: float) -> None:
         session = self.session
@@ -328,9 +327,9 @@ class ServerLink:
         else:
             self.node.touch(self)
 
+    def _publish(self, frame: Pub) -> None:
         if not is_name(frame.event):
             raise BadFrame("an event name of 1 to 255 characters without '@' in front or control characters")
-    def _publish(self, frame: Pub) -> None:
         if not is_name(frame.channel):
             raise BadFrame("a channel name of 1 to 255 characters without '@' in front or control characters")
         self._accept(frame.n, Kind.PUB, frame.event, frame.data, frame.channel)
