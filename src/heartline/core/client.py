@@ -407,7 +407,7 @@ class ClientMachine:
         body = frame.body
         reason = f"refused: {body.code}: {body.message}" if body.message else f"refused: {body.code}"
         if self.state is not State.GREETING:
-            self._road.go(self.state, f"renewal {reason}")
+            self._road.tell(f"renewal {reason}")
         elif body.retry is False:
             code = _REFUSALS.get(body.code, Code.LOGIN_REFUSED)
             self._road.abandon(code, reason, CodeClass.FATAL)

@@ -49,7 +49,7 @@ class Reader:
     """
 
     __slots__ = (
-        "_before_gap", "_earlier", "_fresh_bytes", "_granted_epoch", "channel", "epoch", "follow", "handled",
+        "_before", "_earlier", "_fresh_bytes", "_granted_epoch", "channel", "epoch", "follow", "handled",
         "handled_epoch", "pending", "r", "received", "since_told", "since_told_bytes", "told",
     )  # fmt: skip
 
@@ -67,7 +67,7 @@ class Reader:
         self.since_told = 0
         self.since_told_bytes = 0
         self._granted_epoch = self.epoch
-        self._before_gap = 0
+        self._before = 0
         self._earlier = 0
 
     # towards the server
@@ -77,6 +77,7 @@ class Reader:
         self.r = r
         self.follow = Follow.ASKED
         self.since_told = self.since_told_bytes = 0
+        self._count_anew()
         if self.handled is None:
             return Start(r, self.channel)
         self.told = self.handled if self.handled_epoch == self.epoch else 0
@@ -152,7 +153,7 @@ class Reader:
             self.handled_epoch = GONE
         self._earlier += len(self.pending)
         self.pending.clear()
-        self._before_gap = 0
+        self._before = 0
         self.told = 0
         self.epoch = self._granted_epoch = epoch
         return self._lose(after, to, reason)
@@ -176,12 +177,12 @@ class Reader:
         return True
 
     def overrun(self, credit: int, credit_bytes: int) -> bool:
-        """Whether more is pending than the server may have sent.
+        """Whether more came than the server may have sent since the last answer or gap.
 
-        After a gap it counts anew, because it need not know what the application still has; but not for ever.
+        What was pending before that it need not know, for it may be trimmed; but that too has an end.
         """
         pending = len(self.pending)
-        fresh = pending - self._before_gap
+        fresh = pending - self._before
         if fresh > credit or (fresh > 1 and self._fresh_bytes > credit_bytes):
             return True
         return pending + self._earlier > 4 * credit + 16
@@ -189,17 +190,20 @@ class Reader:
     def _lose(self, after: int, to: int, reason: str) -> Lost:
         self.received = to
         self.pending.append((to, 0))
-        self._before_gap = len(self.pending)
-        self._fresh_bytes = 0
+        self._count_anew()
         return Lost(self.channel, self.epoch or "", after, to, reason)
+
+    def _count_anew(self) -> None:
+        self._before = len(self.pending)
+        self._fresh_bytes = 0
 
     def _release(self, offset: int) -> None:
         pending = self.pending
         while pending and pending[0][0] <= offset:
             size = pending.popleft()[1]
             self._earlier = 0
-            if self._before_gap:
-                self._before_gap -= 1
+            if self._before:
+                self._before -= 1
             else:
                 self._fresh_bytes -= size
             if size:

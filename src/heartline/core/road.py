@@ -165,6 +165,10 @@ class Road:
         if self._trace is not None:
             self._trace(self._clock.now, "client.state", {"old": old.value, "new": new.value, "reason": reason})
 
+    def tell(self, reason: str) -> None:
+        """Say something about the connection that moves nothing."""
+        self._effects.append(Changed(self.state.value, self.state.value, reason, self.attempt))
+
     def _start_dial(self, state: State, why: str) -> None:
         self.attempt += 1
         self.go(state, why)

@@ -285,7 +285,7 @@ class SimClient(Actor):
             self.machine.send(
                 kind, event, data, self.now(), target=target, expires_in=expires, idempotent=word.idempotent
             )
-        except (OutboxFull, ConnectionClosed) as error:
+        except (OutboxFull, ConnectionClosed, ValueError) as error:
             del self.ledger.words[token]
             self.ledger.count(type(error).__name__)
         self.run()
