@@ -206,12 +206,14 @@ class Handshake:
         hello, node = link.hello, self._node
         assert hello is not None
         expected = session.generation or None
+        waiting = session.id in node.unsaved
         session.claim(hello.instance, hello.floor)
         claim = _Claim(session, session.generation, session.revision, expected is None)
         if node.sessions.get(session.id) is not session:
             node.add(session)
         if node.durable:
-            node.unsaved.pop(session.id, None)
+            if not waiting:  # else somebody waits for the answer to a Save
+                node.unsaved.pop(session.id, None)
             session.writing += 1
             self._swapping[link] = claim
             node.effects.append(Swap(link, session.record(node.name, node.now), expected))

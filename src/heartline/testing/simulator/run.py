@@ -177,7 +177,7 @@ class _Schedule:
         node = rng.choice(self.nodes)
         if node.up:
             node.die(silently=rng.random() < 0.3)
-            self.world.after(rng.uniform(0.01, self.plan.down_for), node.begin)
+            self.world.after(rng.uniform(0.01, self.plan.down_for), node.come_back)
 
     def _client_dies(self, rng: Random) -> None:
         client = self._some_client(rng)
@@ -255,8 +255,7 @@ class _Schedule:
         self.world.note("world", "is kind from now on")
         for node in self.nodes:
             node.refused.clear()
-            if not node.up:
-                self.world.after(0.1, lambda node=node: None if node.up else node.begin())  # type: ignore[misc]
+            self.world.after(0.1, node.come_back)
         for client in self.clients:
             self.world.after(0.2, lambda client=client: self._come_back(client))  # type: ignore[misc]
         self.world.after(1.0, self._judge)

@@ -103,6 +103,11 @@ class SimNode(Actor):
         self._turn_planned = False
         self.world.note(self.name, "begins", self.life)
 
+    def come_back(self) -> None:
+        """Start a process if there is none."""
+        if not self.up:
+            self.begin()
+
     def die(self, *, silently: bool) -> None:
         """Crash: handlers, links and whatever was not written are gone."""
         if not self.up:

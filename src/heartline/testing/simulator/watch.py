@@ -12,6 +12,7 @@ from heartline.core.codes import Code
 from heartline.core.effects import Changed, Drop
 from heartline.core.frames import (
     Ack,
+    At,
     Bye,
     Call,
     Fail,
@@ -360,7 +361,7 @@ class ServerWatch(SideWatch):
         self.heard(link)
         if isinstance(frame, Call | Send | Pub) and link.session is not None:
             self.sim.ledger.reached(bytes(frame.data))
-        elif isinstance(frame, Pong):
+        elif isinstance(frame, Pong | At):
             self.proven(link)
 
     def wrote(self, link: ServerLink, payload: bytes) -> None:
