@@ -195,9 +195,11 @@ class Outbox:
         for message in self._messages.values():
             if message.n > received:
                 break
+            message.written = True  # maybe by a copy of this outbox
             self._flight += 1
             self._flight_bytes += message.size
         self._in_flight = received
+        self._trim_expiries()
 
     def forget_session(self) -> list[Message]:
         """The server has lost this session: withdraw what was written and may not be repeated."""
