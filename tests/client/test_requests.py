@@ -23,7 +23,7 @@ from heartline import (
 )
 
 from .conftest import Run
-from .world import open_files, until, until_state, world
+from .world import until, world
 
 
 class Point(msgspec.Struct):
@@ -464,10 +464,14 @@ def test_leaving_with_an_exception_waits_for_nothing(run: Run) -> None:
         async with world() as w:
             w.proxy.refuse()
             began = asyncio.get_running_loop().time()
-            with pytest.raises(ZeroDivisionError):
+
+            async def fail() -> None:
                 async with w.connect(linger=5.0) as conn:
                     await conn.send("note", 1)
                     raise ZeroDivisionError
+
+            with pytest.raises(ZeroDivisionError):
+                await fail()
             assert asyncio.get_running_loop().time() - began < 2
 
     run(main())
@@ -496,6 +500,3 @@ def test_time_outs_of_many_requests_are_not_kept() -> None:
             await stuck
 
     asyncio.run(main())
-
-
-__all__ = ["open_files", "until_state"]

@@ -1,6 +1,7 @@
 """States: what is told, when waiting ends, refusals and giving up, and the ways back."""
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_state_changes_are_told_in_order(run: Run) -> None:
             assert watched == changes
             assert changes[0].old is State.IDLE
             assert changes[-1].new is State.CLOSED
-            for before, after in zip(changes, changes[1:], strict=False):
+            for before, after in pairwise(changes):
                 assert before.new is after.old
             moves = [change for change in changes if change.old is not change.new]
             assert all(change.new in MOVES[change.old] for change in moves)
@@ -433,9 +434,7 @@ def test_credentials_are_renewed(run: Run) -> None:
     run(main())
 
 
-def test_a_renewal_that_fails_is_told_and_the_next_link_asks_again(
-    run: Run, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_renewal_that_fails_is_told_and_the_next_link_asks_again(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         seen: list[Any] = []
 

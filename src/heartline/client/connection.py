@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
 from heartline.core.errors import HeartlineError
-from heartline.core.names import check_name
+from heartline.core.names import check_channel, check_name
 from heartline.core.outbox import Kind
 from heartline.core.states import State
 from heartline.transports.clock import now
@@ -285,9 +285,10 @@ class Connection:
         function or coroutine function; what it raises is logged, and the entry counts as handled.
 
         A channel is followed once on a connection: a second subscription of it raises ValueError, for each handles at
-        its own pace and the server keeps one place.
+        its own pace and the server keeps one place. "@who/" before the name of a channel with presence follows who
+        is there: its `state` is the list, its entries are "join" and "leave".
         """
-        check_name(channel, "channel")
+        check_channel(channel, "channel")
         cursor, place = _place(since)
         decoder = decoder_of(type)
         shell = self._shell

@@ -11,12 +11,24 @@ Invariants:
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
 logger = logging.getLogger("heartline.client")
 
 _T = TypeVar("_T")
+
+TASKS_END = 5.0  # seconds that cancelled handlers get to end
+
+
+async def wait_ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait for tasks that were cancelled, but not for the one that asks, and not for ever."""
+    mine = current_task()
+    others = [task for task in tasks if task is not mine]
+    if others:
+        _, late = await asyncio.wait(others, timeout=TASKS_END)
+        for task in late:
+            logger.warning("closed, but %r goes on: it does not stop when it is cancelled", task)
 
 
 class Lane(Generic[_T]):
@@ -72,8 +84,8 @@ class Lane(Generic[_T]):
         """Hand over nothing more and end the task, unless it is the one that closes."""
         self._closed = True
         self.queue.clear()
-        if self.task is not None and self.task is not current_task():
-            self.task.cancel()
+        if self.task is not None:
+            cancel(self.task)
 
     def _call(self, item: _T) -> Awaitable[object] | None:
         try:
@@ -111,6 +123,12 @@ class Lane(Generic[_T]):
         except Exception:
             logger.exception("%s raised", self._name_of(item))
         self._done(item)
+
+
+def cancel(task: asyncio.Task[None]) -> None:
+    """Cancel another task after its first step: a handler's coroutine that never began would warn of that."""
+    if task is not current_task():
+        task.get_loop().call_soon(task.cancel)
 
 
 def current_task() -> asyncio.Task[object] | None:

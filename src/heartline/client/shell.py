@@ -28,7 +28,7 @@ from heartline.transports.clock import now
 from .bus import Bus
 from .feed import Feed
 from .items import Cursor
-from .lane import current_task
+from .lane import cancel, wait_ended
 from .links import Dialler, Link
 from .options import Options, login_payload
 from .outcomes import Outcomes
@@ -37,7 +37,6 @@ from .states import States
 logger = logging.getLogger("heartline.client")
 
 GOODBYE = 1.0  # seconds that sockets get to close in good manner
-TASKS_END = 5.0  # seconds that cancelled handlers get to end
 LEAST_DELAY = 0.001  # event loops round; the machine does not mind being called late
 
 
@@ -303,10 +302,8 @@ class Shell:
         self.bus.lane.close()
         for feed in list(self.feeds.values()):
             feed.close_with(self.states.refusal)
-        mine = current_task()
         for task in self.tasks:
-            if task is not mine:
-                task.cancel()
+            cancel(task)
 
     def abandon(self) -> None:
         """Close without anybody who waits, for a connection that was dropped."""
@@ -322,12 +319,7 @@ class Shell:
             for link in list(self.links.values()):
                 link.abort()
         await self._wait_for_links(GOODBYE)
-        mine = current_task()
-        others = [task for task in self.tasks if task is not mine]
-        if others:
-            _, late = await asyncio.wait(others, timeout=TASKS_END)
-            for task in late:
-                logger.warning("closed, but %r goes on: it does not stop when it is cancelled", task)
+        await wait_ended(self.tasks)
 
     def gone(self, link: Link) -> None:
         """A socket is gone."""

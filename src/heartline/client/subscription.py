@@ -7,7 +7,6 @@ Invariants:
 - a subscription that was dropped or closed is followed no longer (test_a_dropped_subscription_is_unsubscribed).
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
@@ -15,6 +14,7 @@ from heartline.core.errors import HeartlineError
 
 from .feed import Feed
 from .items import Cursor, Decode, Entry, Gap, convert
+from .lane import wait_ended
 
 T = TypeVar("T")
 
@@ -118,8 +118,8 @@ class Subscription(Generic[T]):
         """Follow the channel no longer. A second call does nothing; what was not handled comes again if you return."""
         self._close()
         lane = self._feed.lane
-        if lane is not None and lane.task is not None and lane.task is not asyncio.current_task():
-            await asyncio.wait((lane.task,))
+        if lane is not None and lane.task is not None:
+            await wait_ended((lane.task,))
 
     async def __aenter__(self) -> Self:
         return self
