@@ -295,7 +295,7 @@ class SimClient(Actor):
         self.world.note(self.name, effect.outcome.value, message.n, self.token(message.data), effect.reason)
         if effect.outcome in (Outcome.HANDLED, Outcome.REJECTED):
             self.watch.progressed()
-        self.ledger.settled(self.index, self.process, message.data, effect.outcome, effect.body)
+        self.ledger.settled(self.index, self.reader, message.data, effect.outcome, effect.body)
 
     # the application, downstream
 

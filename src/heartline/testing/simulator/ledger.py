@@ -54,11 +54,11 @@ class Word:
         self.seconds = 0.0
         self.written = False
         self.reached = False
-        self.expired = 0
-        self.writer = 0
+        self.expired = ""
+        self.writer = ""
         self.stored = False
         self.starts: list[Start] = []
-        self.outcomes: dict[int, tuple[Outcome, str]] = {}
+        self.outcomes: dict[str, tuple[Outcome, str]] = {}
 
 
 def token_of(data: bytes) -> str:
@@ -84,11 +84,13 @@ class Ledger:
         self.excuses: dict[int, str] = {}
         """Clients whose messages may end as unknown, and why."""
         self.lost_sessions: dict[str, str] = {}
+        self.floors: dict[str, int] = {}
         self.counts: dict[str, int] = {}
         self._numbers: dict[tuple[str, int], str] = {}
         self._last_start: dict[tuple[str, str], int] = {}
         self._first_start: dict[str, int] = {}
         self._open: dict[str, list[Start]] = {}
+        self._presumed: set[tuple[str, str]] = set()
         self._by_session: dict[str, list[Start]] = {}
 
     def count(self, what: str, n: int = 1) -> None:
@@ -102,7 +104,7 @@ class Ledger:
         self.words[word.token] = word
         self.count("sent")
 
-    def wrote(self, session: str | None, n: int, data: bytes, process: int) -> Word:
+    def wrote(self, session: str | None, n: int, data: bytes, process: str) -> Word:
         """A client wrote a message to a link."""
         word = self.words[token_of(data)]
         word.written = True
@@ -113,7 +115,7 @@ class Ledger:
                 raise Violation("numbers", f"{n} of session {session} was {known} and is now {word.token}")
         return word
 
-    def settled(self, client: int, process: int, data: bytes, outcome: Outcome, body: bytes) -> None:
+    def settled(self, client: int, process: str, data: bytes, outcome: Outcome, body: bytes) -> None:
         """A client learnt the outcome of a message."""
         word = self.words[token_of(data)]
         code = ""
@@ -135,6 +137,8 @@ class Ledger:
                 raise Violation("true_outcome", f"{word.token} is 'unknown' though no server lost it")
         else:
             self._was_rejected(word, code)
+        if self.plan.copy_at is not None:
+            return  # two instances of one outbox may end in two sessions
         if earlier and {Outcome.EXPIRED, Outcome.REJECTED} & {outcome} and Outcome.HANDLED in earlier:
             raise Violation("one_outcome", f"{word.token} was handled and is now {outcome.value}")
 
@@ -161,12 +165,18 @@ class Ledger:
         else:
             raise Violation("true_outcome", f"{word.token} is rejected as {code!r}, which nobody said")
 
-    def not_resumed(self, session: str, client: int) -> None:
-        """A client asked for a session and got another."""
+    def not_resumed(self, session: str, client: int, floor: int) -> None:
+        """A client asked for a session, with this floor, and got another."""
+        if self.plan.copy_at is not None and floor < self.floors.get(session, 1):
+            self.session_lost(session, "the copy of an outbox was older than the session")
         self.count("sessions lost")
         self.excuses[client] = "a server lost its session"
         if session not in self.lost_sessions:
             raise Violation("no_session_lost_without_a_cause", f"client {client} asked for {session} in vain")
+
+    def told_floor(self, session: str, floor: int) -> None:
+        """A client told a floor."""
+        self.floors[session] = max(floor, self.floors.get(session, 1))
 
     # the server's side
 
@@ -182,6 +192,12 @@ class Ledger:
         word = self.words[token_of(data)]
         self.count("starts")
         start = Start(process, session, n)
+        if (process, session) in self._presumed:
+            # Another node has taken over, and this one, asleep at the time, does not know yet (design §3.6).
+            self.count("starts of the presumed dead")
+            start.dead = True
+            word.starts.append(start)
+            return start
         for earlier in word.starts:
             self._may_repeat(word, earlier, start)
         last = self._last_start.get((process, session), 0)
@@ -200,7 +216,7 @@ class Ledger:
 
     def _may_repeat(self, word: Word, earlier: Start, start: Start) -> None:
         if earlier.session != start.session:
-            if not word.idempotent:
+            if not word.idempotent and self.plan.copy_at is None:
                 raise Violation("once", f"{word.token} starts again in another session, {start.session}")
         elif not earlier.dead:
             raise Violation("once", f"{word.token} starts again though {earlier.process} lives")
@@ -227,8 +243,9 @@ class Ledger:
                 if start.process == process:
                     start.dead = True
 
-    def presumed_dead(self, node: str, session: str) -> None:
+    def presumed_dead(self, node: str, life: int, session: str) -> None:
         """A node did not answer and counts as crashed for one session."""
+        self._presumed.add((f"{node}/{life}", session))
         for start in self._by_session.get(session, ()):
             if start.process.split("/")[0] == node:
                 start.dead = True

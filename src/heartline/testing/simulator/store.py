@@ -154,16 +154,16 @@ class Store:
         """Ask the owner of a session to let go; silence is an answer too."""
         found = next((node for node in self.nodes if node.name == owner), None)
         if found is None or not found.up:
-            self._ledger.presumed_dead(owner, session)
             asking.after(0.01, lambda: self._tell(asking, answered, True))
             return
         said: list[bool] = []
+        life = asking.life
 
         def say(released: bool) -> None:
-            if not said:
+            if not said and life == asking.life:
                 said.append(released)
                 if not released:
-                    self._ledger.presumed_dead(owner, session)
+                    self._ledger.presumed_dead(owner, found.life, session)
                 asking.awake(lambda: self._tell(asking, answered, released))
 
         asking.after(SILENCE, lambda: say(False))

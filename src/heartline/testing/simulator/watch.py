@@ -260,7 +260,7 @@ class ClientWatch(SideWatch):
         if n >= self.told_floor[1] + SPAN:
             raise Violation("floor", f"{client.name} writes {n}, floor told is {self.told_floor[1]}")
         self.last_number = n
-        word = client.ledger.wrote(self.session, n, data, client.process)
+        word = client.ledger.wrote(self.session, n, data, client.reader)
         if client.disk is not None and not word.stored:
             raise Violation("written_after_stored", f"{word.token} is written before it is on the disk")
         self.flight[n] = None
@@ -272,6 +272,8 @@ class ClientWatch(SideWatch):
         if known == session and floor < told:
             raise Violation("floor", f"the floor fell from {told} to {floor}")
         self.told_floor = (session, floor)
+        if session is not None:
+            self.client.ledger.told_floor(session, floor)
         lowest = min((m.n for m in self.client.machine.outbox), default=floor)
         if floor > lowest:
             raise Violation("floor", f"the floor {floor} is above {lowest}, which is not settled")
@@ -306,7 +308,7 @@ class ClientWatch(SideWatch):
                 raise Violation("no_session_lost_without_a_cause", "a session was resumed that nobody named")
         else:
             if asked is not None:
-                client.ledger.not_resumed(asked, client.index)
+                client.ledger.not_resumed(asked, client.index, self.told_floor[1])
             elif client.machine.session is None:
                 client.ledger.channels.begin(client.reader, "@", (body.inbox.epoch, body.inbox.offset))
         self.session = body.session
