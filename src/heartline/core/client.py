@@ -379,8 +379,8 @@ class ClientMachine:
         if body.resumed:
             if body.session != self.session:
                 raise BadFrame("welcome: resumed a session we did not name")
-            if body.received >= self._up.outbox.next_number:
-                self._outgrown()
+            if body.received > self._up.outbox.highest_written:
+                self._outgrown(body.received)
                 return
         elif body.key is None or body.received:
             raise BadFrame("welcome: a new session has a key and has received nothing")
@@ -397,9 +397,9 @@ class ClientMachine:
         self._plan_at(now)
         self._pump()
 
-    def _outgrown(self) -> None:
-        """The session has numbers this outbox has never given: it was set back. They must not meet (PROTOCOL 2.4)."""
-        self._up.session_lost("the outbox is older than its session")
+    def _outgrown(self, received: int) -> None:
+        """The session has numbers we never wrote: this outbox was set back, or copied (PROTOCOL 2.4)."""
+        self._up.session_lost("the outbox is older than its session", received)
         self._forget_session()
         self._road.abandon(Code.ABANDONED, "the outbox is older than its session")
 

@@ -6,7 +6,8 @@ outbox was full, the client closed) and leaves a hole in the numbers; a written 
 Invariants:
 - numbers rise and are never used twice (test_numbers_rise_and_are_never_reused);
 - nothing written expires (test_nothing_written_expires);
-- an ack never settles a call, nor a send that failed (test_ack_settles_sends_only);
+- an ack settles sends and publications, not one that failed; a call it covers without an answer never gets one
+  (test_ack_settles_sends_only, test_ack_leaves_no_call_waiting);
 - the window bounds what is in flight, in messages and bytes, but never blocks a lone message
   (test_window_bounds_flight);
 - a durable message is written only after it was persisted (test_written_only_after_persisted);
@@ -92,6 +93,7 @@ class Outbox:
         self._to_write: deque[int] = deque()
         self._expiries: list[tuple[float, int]] = []
         self._persisted = first - 1
+        self._highest = first - 1
         self._told = 1
         self._open_window(0, SPAN, 1 << 20)
 
@@ -113,6 +115,11 @@ class Outbox:
     def floor(self) -> int:
         """The lowest number not settled."""
         return self._order[0] if self._order else self._next
+
+    @property
+    def highest_written(self) -> int:
+        """No number above this one was ever written in this session."""
+        return self._highest
 
     @property
     def next_number(self) -> int:
@@ -178,7 +185,7 @@ class Outbox:
             message.written = True
             self.add(message)
         self._next = max(next_number, *(m.n + 1 for m in messages)) if messages else next_number
-        self._persisted = self._next - 1
+        self._persisted = self._highest = self._next - 1
 
     def persisted(self, n: int) -> None:
         """Everything up to n is on disk."""
@@ -201,11 +208,15 @@ class Outbox:
         self._in_flight = received
         self._trim_expiries()
 
-    def forget_session(self) -> list[Message]:
-        """The server has lost this session: withdraw what was written and may not be repeated."""
-        lost = [m for m in self._messages.values() if m.written and not m.idempotent]
+    def forget_session(self, received: int = 0) -> list[Message]:
+        """This session is lost: withdraw what may have been handled in it and may not be repeated.
+
+        That is what was written, and what bears a number up to `received`, whoever wrote that.
+        """
+        lost = [m for m in self._messages.values() if (m.written or m.n <= received) and not m.idempotent]
         for message in lost:
             self._remove(message)
+        self._highest = 0
         return lost
 
     def next_to_write(self) -> Message | None:
@@ -222,7 +233,7 @@ class Outbox:
             message.written = True
             if self._expiries:
                 self._trim_expiries()
-            self._in_flight = message.n
+            self._in_flight = self._highest = message.n
             self._flight += 1
             self._flight_bytes += message.size
             return message
@@ -249,7 +260,7 @@ class Outbox:
         return self._messages.get(n)
 
     def ack(self, n: int) -> list[Message]:
-        """Settle the written sends and publications up to n; calls wait for their own answer."""
+        """Settle the sends and publications up to n."""
         settled: list[Message] = []
         acking = self._acking
         while acking and acking[0] <= n:
@@ -261,6 +272,16 @@ class Outbox:
                 settled.append(message)
             acking.popleft()
         return settled
+
+    def unanswered(self, n: int) -> list[Message]:
+        """Withdraw the calls up to n. An ack covers them, so their answers were said before it, or are gone."""
+        calls: list[Message] = []
+        limit = min(n, self._in_flight)
+        while self._order and self._order[0] <= limit:
+            message = self._messages[self._order[0]]
+            self._settle(message)
+            calls.append(message)
+        return calls
 
     def settle(self, n: int) -> Message | None:
         """Settle one message; None when it is settled already (a reply said again)."""

@@ -87,9 +87,9 @@ class Upstream:
         if floor is not None:
             self._write(Settled(floor))
 
-    def session_lost(self, reason: str) -> None:
-        """The server's memory of this session is gone: settle what it may have handled."""
-        for message in self.outbox.forget_session():
+    def session_lost(self, reason: str, received: int = 0) -> None:
+        """This session is lost: settle what may have been handled in it."""
+        for message in self.outbox.forget_session(received):
             self._end(message, Outcome.UNKNOWN, NO_BODY, reason)
 
     def welcomed(self, welcome: WelcomeBody) -> None:
@@ -99,11 +99,14 @@ class Upstream:
         self.outbox.welcome(welcome.received, min(limits.window, SPAN), limits.window_bytes)
 
     def ack(self, frame: Ack) -> bool:
-        """Settle sends and publications; whether that was progress."""
+        """Settle sends and publications, and calls whose answer is gone; whether that was progress."""
         settled = self.outbox.ack(frame.n)
         for message in settled:
             self._end(message, Outcome.HANDLED, NO_BODY, "")
-        return self._progressed(bool(settled))
+        unanswered = self.outbox.unanswered(frame.n)
+        for message in unanswered:
+            self._end(message, Outcome.UNKNOWN, NO_BODY, "the server no longer has its answer")
+        return self._progressed(bool(settled or unanswered))
 
     def reply(self, frame: Reply) -> bool:
         """Settle a call; whether that was progress."""
