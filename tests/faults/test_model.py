@@ -307,6 +307,13 @@ def test_a_killing_freeze_ends_in_a_cut() -> None:
     assert whole_life(link)[-1] == LinkEvent(7.0, LinkEventKind.CUT, None, True)
 
 
+def test_a_chunk_may_run_into_a_later_freeze() -> None:
+    link = make(FaultRules(freeze_every=4, freeze_for=3, spread=0, latency=20)).link(0.0)
+    assert link.arrival(UP, 0.0) == 21.0  # frozen from 4 to 7, 11 to 14, 18 to 21
+    assert link.arrival(DOWN, 5.0) == 28.0
+    assert [event.at for event in link.advance(20.0)] == [4.0, 4.0, 7.0, 7.0, 11.0, 11.0, 14.0, 14.0, 18.0, 18.0]
+
+
 def test_kindness_thaws_what_was_frozen_for_ever() -> None:
     link = make(FaultRules(freeze_every=4, freeze_for=math.inf, freeze_kills=True, spread=0, kind_after=9)).link(0)
     assert link.arrival(UP, 5.0) == 9.0
