@@ -156,7 +156,7 @@ class Login(Struct, array_like=True, tag="login"):
     payload: Raw
 
 
-class Call(Struct, array_like=True, tag="call"):
+class Call(Struct, array_like=True, tag="call", gc=False):
     """A numbered message whose sender wants a reply."""
 
     n: Number
@@ -164,7 +164,7 @@ class Call(Struct, array_like=True, tag="call"):
     data: Raw
 
 
-class Send(Struct, array_like=True, tag="send"):
+class Send(Struct, array_like=True, tag="send", gc=False):
     """A numbered message whose sender wants to know that it was handled."""
 
     n: Number
@@ -172,7 +172,7 @@ class Send(Struct, array_like=True, tag="send"):
     data: Raw
 
 
-class Pub(Struct, array_like=True, tag="pub"):
+class Pub(Struct, array_like=True, tag="pub", gc=False):
     """A numbered publication to a channel."""
 
     n: Number
@@ -181,7 +181,7 @@ class Pub(Struct, array_like=True, tag="pub"):
     data: Raw
 
 
-class Settled(Struct, array_like=True, tag="settled"):
+class Settled(Struct, array_like=True, tag="settled", gc=False):
     """The client's floor."""
 
     floor: Number
@@ -209,20 +209,20 @@ class Unsub(Struct, array_like=True, tag="unsub"):
     channel: Name
 
 
-class At(Struct, array_like=True, tag="at"):
+class At(Struct, array_like=True, tag="at", gc=False):
     """Everything up to offset has been handled."""
 
     channel: Name
     offset: Offset
 
 
-class Ping(Struct, array_like=True, tag="ping"):
+class Ping(Struct, array_like=True, tag="ping", gc=False):
     """Asks for a pong with the same t."""
 
     t: Stamp
 
 
-class Pong(Struct, array_like=True, tag="pong"):
+class Pong(Struct, array_like=True, tag="pong", gc=False):
     """Answers a ping."""
 
     t: Stamp
@@ -252,21 +252,21 @@ class Expiring(Struct, array_like=True, tag="expiring"):
     body: ExpiringBody
 
 
-class Reply(Struct, array_like=True, tag="reply"):
+class Reply(Struct, array_like=True, tag="reply", gc=False):
     """A call ended well."""
 
     n: Number
     data: Raw
 
 
-class Fail(Struct, array_like=True, tag="fail"):
+class Fail(Struct, array_like=True, tag="fail", gc=False):
     """A message ended badly. `body` stays raw: it may carry more than code and message."""
 
     n: Number
     body: Raw
 
 
-class Ack(Struct, array_like=True, tag="ack"):
+class Ack(Struct, array_like=True, tag="ack", gc=False):
     """All numbers up to n have ended."""
 
     n: Offset
@@ -286,7 +286,7 @@ class No(Struct, array_like=True, tag="no"):
     body: Failure
 
 
-class Msg(Struct, array_like=True, tag="msg"):
+class Msg(Struct, array_like=True, tag="msg", gc=False):
     """An entry of a channel. `prev` None means offset − 1."""
 
     channel: Name
@@ -296,7 +296,7 @@ class Msg(Struct, array_like=True, tag="msg"):
     prev: Offset | None = None
 
 
-class Now(Struct, array_like=True, tag="now"):
+class Now(Struct, array_like=True, tag="now", gc=False):
     """A volatile message."""
 
     channel: Name

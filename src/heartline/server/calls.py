@@ -82,9 +82,10 @@ class Calls:
         def ended(task: "asyncio.Task[Any]") -> None:
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             if error is not None:
-                self._end(pending, self._failed(pending, error))
+                payload: bytes | None = self._failed(pending, error)
             else:
-                self._end(pending, self._replied(pending, handler, task.result()))
+                payload = self._replied(pending, handler, task.result())
+            self._hub.node.finished(pending, payload, now())
             self._hub.turn()
 
         task.add_done_callback(ended)
@@ -115,4 +116,6 @@ class Calls:
         return fail_frame(pending.n, "failed", "the handler failed")
 
     def _end(self, pending: Pending, payload: bytes | None) -> None:
-        self._hub.node.finished(pending, payload, now())
+        """End a message in the turn that started it, so at the same time as far as the node knows."""
+        node = self._hub.node
+        node.finished(pending, payload, node.now)

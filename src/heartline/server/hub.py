@@ -111,7 +111,7 @@ class Hub:
                 if node.effects:
                     for effect in node.drain():
                         self._actions[type(effect)](effect)
-                elif node.ready and budget and (pending := node.next_start(now())) is not None:
+                elif node.ready and budget and (pending := node.next_start(node.now)) is not None:
                     budget -= 1
                     self.calls.start(pending)
                 else:

@@ -4,15 +4,11 @@ A suspended laptop must see, on waking, how long it was away: the machines then 
 """
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 _BOOT_TIME: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
-
-def _boot_time() -> float:
-    assert _BOOT_TIME is not None
-    return time.clock_gettime(_BOOT_TIME)
-
-
-now = time.monotonic if _BOOT_TIME is None else _boot_time
+now: Callable[[], float] = time.monotonic if _BOOT_TIME is None else partial(time.clock_gettime, _BOOT_TIME)
 """Seconds since some moment in the past, never falling."""
