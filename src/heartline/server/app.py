@@ -1,86 +1,49 @@
 """`Server`: what an application declares, and how it is served.
 
 Invariants:
-- a browser page of another origin gets 403 unless it was allowed (test_foreign_origins_are_refused);
-- stopping is graceful: no new links, clients asked to move, then closed (test_stopping_drains).
+- stopping is graceful: no new links, clients asked to move, then closed (test_stopping_drains);
+- a second signal ends it at once (test_a_second_signal_stops_at_once);
+- whatever fails while it starts or stops, every shutdown hook runs and the port is free
+  (test_hooks_that_fail).
 """
 
 import asyncio
-import contextlib
+import inspect
 import logging
 import signal
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
-
-import msgspec
 
 from heartline.brokers.memory import MemoryBroker
 from heartline.core.codes import Code
 from heartline.core.names import check_name
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.ports import Broker
-from heartline.dialects.native import SUBPROTOCOL
-from heartline.transports.api import Accept, Listener, Request, Respond, SocketLimits
+from heartline.transports.api import Listener, SocketLimits
 
 from .channels import Channel, make_channel
 from .handlers import make_handler
 from .hub import Hub
 from .logins import make_judge
 from .options import Options, Trace
+from .port import Origins, Port
 from .session import Session
-from .socket import HubSocket
+from .stats import Address, Stats
 
 logger = logging.getLogger("heartline.server")
-_encode = msgspec.json.Encoder().encode
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server listens."""
-
-    host: str
-    port: int
-    secure: bool
-    path: str
-
-    @property
-    def url(self) -> str:
-        """For clients."""
-        return f"{'wss' if self.secure else 'ws'}://{self._netloc}{self.path}"
-
-    @property
-    def http_url(self) -> str:
-        """For browsers and health checks."""
-        return f"{'https' if self.secure else 'http'}://{self._netloc}/"
-
-    @property
-    def _netloc(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """A snapshot of a serving process."""
-
-    links: int
-    sessions: int
-    detached: int
-    channels_followed: int
-    messages_started: int
-    entries_published: int
 
 
 class Server:
     """An application: declare handlers and channels, then `run` it or use `serving`.
 
-    `broker`: "memory://" (default) or a `Broker` of your own. `origins`: which browser pages may connect besides the
-    server's own: a list of origins such as "https://example.com", or "*". `path`: where WebSockets are accepted.
-    `anonymous`: whether clients that never say hello are served; by default only without a login hook.
+    `broker`: "memory://" (default) or a `Broker` of your own. `origins`: which browser pages may connect besides those
+    of the server's own host: origins such as "https://example.com", or "*" for all. `path`: where WebSockets are
+    accepted. `anonymous`: whether clients that never say hello are served; by default only without a login hook.
+    `presence_grace`: seconds for which a member who lost the link still counts as present. `trace(now, what, details)`
+    is told what matters, never payload or secrets. Raises ValueError.
     """
 
     def __init__(
@@ -98,7 +61,7 @@ class Server:
         if not path.startswith("/"):
             raise ValueError(f"path must begin with '/', not {path!r}")
         self._broker = _make_broker(broker)
-        self._origins = "*" if origins == "*" else frozenset([origins] if isinstance(origins, str) else origins)
+        self._origins = Origins(origins)
         self._path = path
         self._anonymous = anonymous
         self._options = Options(
@@ -110,10 +73,16 @@ class Server:
     # declaring
 
     def on(self, event: str, *, concurrent: bool = False, on_crash: str = "repeat") -> Callable[[_F], _F]:
-        """Decorate the handler of an event: `(session, payload)`, `(payload)` or any of session, message, payload.
+        """Decorate the handler of an event, a function or coroutine function of session, message, payload or none.
 
-        What it returns is the reply to a call. `concurrent` lets it overlap with others of the same session.
-        `on_crash`, with a durable broker: "repeat" starts it again after a crash, "unknown" never does.
+        The payload has to fit its annotation (any type msgspec knows), and what is returned, the reply to a call, that
+        of the return value; otherwise the client is told `invalid`, naming the field, or `failed`. A parameter without
+        annotation is the session or the message if it is called so. Raise `Refuse` to say no.
+
+        Handlers of one session run one after another; `concurrent` lets this one overlap with them, and then only
+        starts are ordered. `on_crash`, with a durable broker: "repeat" starts a message again after a crash of the
+        server, "unknown" never does. A `def` handler blocks the loop while it runs, and shares its context variables.
+
         Raises TypeError for a function that cannot be a handler, ValueError for an event that has one.
         """
         check_name(event, "event")
@@ -129,8 +98,11 @@ class Server:
     def login(self, function: _F) -> _F:
         """Decorate the login: `(payload)` or `(payload, request)`, for every link and every renewal.
 
-        It returns an `Identity` or its name, or raises `Refuse` (for good, or with `retry=` seconds for now).
+        It returns an `Identity` or its name, or raises `Refuse` (for good, or with `retry=` seconds for now). It has
+        `ServerLimits.hello_timeout` seconds. Raises TypeError for another function, ValueError if there is one.
         """
+        if self._judged:
+            raise ValueError("there is a login already")
         self._options.judge = make_judge(function)
         self._judged = True
         return function
@@ -145,11 +117,14 @@ class Server:
         presence: bool = False,
         publish: bool = False,
     ) -> Channel:
-        """Declare channels: "trades/{trader}"; `{rest:path}` takes slashes too.
+        """Declare channels: "trades/{trader}"; `{rest:path}` takes slashes too. The first that matches counts.
 
         `history` entries of at most `history_bytes` and `ttl` seconds are kept for those who come back; 0 keeps none,
-        and who misses some is told so. Used as a decorator the function judges subscriptions; see `Channel`.
+        and who misses some is told so. `presence`: who follows can be followed itself. `publish`: clients may publish.
+        Used as a decorator the function judges subscriptions; see `Channel`. Raises TypeError and ValueError.
         """
+        if any(rule.pattern == pattern for rule in self._options.channels):
+            raise ValueError(f"channel {pattern!r} is declared already")
         rule = make_channel(
             pattern, history=history, ttl=ttl, history_bytes=history_bytes, presence=presence, publish=publish
         )
@@ -157,9 +132,15 @@ class Server:
         return rule
 
     def page(self, path: str) -> Callable[[_F], _F]:
-        """Decorate a function of a `Request` that answers GET `path` with `Respond`, str (HTML) or bytes."""
+        """Decorate a function of a `Request` that answers GET `path` with `Respond`, str (HTML) or bytes, at once."""
+        if not path.startswith("/"):
+            raise ValueError(f"path must begin with '/', not {path!r}")
+        if path in self._options.pages:
+            raise ValueError(f"page {path!r} is there already")
 
         def register(function: _F) -> _F:
+            if inspect.iscoroutinefunction(function):
+                raise TypeError(f"the page {path!r} must be an ordinary function: it answers at once")
             self._options.pages[path] = function
             return function
 
@@ -171,7 +152,7 @@ class Server:
         return function
 
     def shutdown(self, function: _F) -> _F:
-        """Decorate a function to be called, or awaited, after the last link is closed."""
+        """Decorate a function to be called, or awaited, after the last link is closed, also if starting failed."""
         self._options.shutdown.append(function)
         return function
 
@@ -195,14 +176,18 @@ class Server:
     async def publish(self, channel: str, event: str, data: Any = None, *, key: str | None = None) -> int:
         """Append an entry to a channel and return its offset; who follows gets it once and in order.
 
-        The same `key` again within a while adds nothing. Raises ValueError for a channel no pattern matches,
-        BrokerError when the broker cannot take it.
+        The same `key` again within a while adds nothing. Raises ValueError for a channel no pattern matches and for
+        data larger than `ServerLimits.message`, TypeError for data that is no JSON, BrokerError when the broker cannot
+        take it.
         """
-        return await self._running().publish(check_name(channel, "channel"), event, _encode(data), key)
+        return await self._running().entries.publish(channel, event, data, key)
 
     def publish_now(self, channel: str, event: str, data: Any = None) -> None:
-        """Tell those who follow a channel something that may be dropped; it has no offset and is not kept."""
-        self._running().volatile(check_name(channel, "channel"), event, _encode(data))
+        """Tell those who follow a channel something that may be dropped; it has no offset and is not kept.
+
+        Raises as `publish` does, but for the broker, which is not asked.
+        """
+        self._running().entries.volatile(channel, event, data)
 
     def sessions(self, identity: str | None = None) -> list[Session]:
         """The sessions of this process, of one identity or all, connected or not."""
@@ -216,16 +201,7 @@ class Server:
 
     def stats(self) -> Stats:
         """Counts of this process, now."""
-        hub = self._running()
-        node = hub.node
-        return Stats(
-            len(node.links),
-            len(node.sessions),
-            len(node.detached),
-            len(node.tails),
-            hub.calls.started,
-            hub.published,
-        )
+        return Stats.of(self._running())
 
     # serving
 
@@ -239,7 +215,12 @@ class Server:
         drain: float = 0.0,
         reuse_port: bool = False,
     ) -> AsyncIterator[Address]:
-        """Serve while the block runs. `drain`: seconds over which clients are asked to move away at the end."""
+        """Serve while the block runs.
+
+        At its end no new links are taken, and for `drain` seconds clients are asked to move away and what runs may
+        end. Then links are closed and what still runs is cancelled. Raises OSError when the port cannot be had, and
+        what a hook or the broker raised.
+        """
         from heartline.transports import listen
 
         if self._hub is not None:
@@ -247,22 +228,24 @@ class Server:
         options = self._options
         options.anonymous = not self._judged if self._anonymous is None else self._anonymous
         hub = self._hub = Hub(options, self._broker)
+        limits = SocketLimits(max_message=options.limits.message, handshake_timeout=options.limits.hello_timeout)
         try:
             await hub.start()
             for hook in options.startup:
                 await _maybe(hook())
-            limits = SocketLimits(max_message=options.limits.message, handshake_timeout=options.limits.hello_timeout)
-            listener = await listen(self._route, host, port, ssl=ssl, limits=limits, reuse_port=reuse_port)
+            port_ = Port(hub, self._path, self._origins, self.stats)
+            listener = await listen(port_.route, host, port, ssl=ssl, limits=limits, reuse_port=reuse_port)
             try:
                 where = listener.addresses[0]
                 yield Address(str(where[0]), int(where[1]), ssl is not None, self._path)
             finally:
-                await self._leave(hub, listener, drain)
+                await _leave(hub, listener, drain)
         finally:
-            self._hub = None
-            await hub.stop()
-            for hook in options.shutdown:
-                await _maybe(hook())
+            try:
+                await hub.stop()
+            finally:
+                self._hub = None
+                await _run_all(options.shutdown)
 
     def run(
         self,
@@ -286,7 +269,10 @@ class Server:
                 stop.set()
 
             for name in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(name, asked)
+                try:
+                    loop.add_signal_handler(name, asked)
+                except NotImplementedError:  # Windows: ctrl-C ends it as it ends every program
+                    break
             async with self.serving(host, port, ssl=ssl, drain=drain) as address:
                 (ready or (lambda address: logger.info("serving on %s", address.url)))(address)
                 await stop.wait()
@@ -295,45 +281,6 @@ class Server:
             _run(main())
         except asyncio.CancelledError:
             logger.warning("stopped without draining")
-
-    async def _leave(self, hub: Hub, listener: Listener, drain: float) -> None:
-        """Accept nothing more, ask clients to move, close what is left."""
-        listener.close()
-        if drain > 0 and hub.node.links:
-            hub.node.drain_links(0.0, drain)
-            hub.turn()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(hub.idle.wait(), drain + 0.5)
-        hub.node.close_links(Code.MOVED if drain > 0 else Code.GOING_AWAY, "the server stops")
-        hub.turn()
-        await listener.wait_closed()
-
-    def _route(self, request: Request) -> Accept | Respond:
-        """What the port answers to one request."""
-        options = self._options
-        if request.is_upgrade and request.path == self._path:
-            if not self._origin_allowed(request):
-                return Respond(403, b"this origin may not connect\n")
-            assert self._hub is not None
-            if SUBPROTOCOL in request.subprotocols:
-                return Accept(HubSocket(self._hub, request), SUBPROTOCOL)
-            if request.subprotocols:
-                return Respond(400, f"offer the subprotocol {SUBPROTOCOL}, or none\n".encode())
-            return Accept(HubSocket(self._hub, request))
-        page = options.pages.get(request.path)
-        if page is not None:
-            return _respond(page(request))
-        if request.path == "/health":
-            return Respond(200, _encode({"status": "ok", **_as_dict(self.stats())}), "application/json")
-        if request.path == self._path:
-            return Respond(426, b"this is a WebSocket address (heartline.1)\n", headers={"Upgrade": "websocket"})
-        return Respond(404, b"nothing here\n")
-
-    def _origin_allowed(self, request: Request) -> bool:
-        origin = request.headers.get("origin")
-        if origin is None or self._origins == "*" or origin in self._origins:
-            return True
-        return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower() != ""
 
     def _running(self) -> Hub:
         if self._hub is None:
@@ -359,16 +306,31 @@ def _make_broker(broker: "str | Broker") -> Broker:
     raise ValueError(f"broker must be 'memory://' or a Broker, not {broker!r}")
 
 
-def _respond(answer: Any) -> Respond:
-    if isinstance(answer, Respond):
-        return answer
-    if isinstance(answer, str):
-        return Respond(200, answer.encode(), "text/html; charset=utf-8")
-    return Respond(200, answer, "application/octet-stream")
+async def _leave(hub: Hub, listener: Listener, drain: float) -> None:
+    """Accept nothing more, ask clients to move, close what is left."""
+    listener.close()
+    try:
+        if drain > 0:
+            await hub.drain(drain)
+        hub.close_links(Code.MOVED if drain > 0 else Code.GOING_AWAY, "the server stops")
+        await listener.wait_closed()
+    except asyncio.CancelledError:
+        hub.abort()
+        await listener.wait_closed()
+        raise
 
 
-def _as_dict(stats: Stats) -> dict[str, int]:
-    return {name: getattr(stats, name) for name in Stats.__slots__}
+async def _run_all(hooks: list[Callable[[], Any]]) -> None:
+    """Run every hook, whatever others raise; raise the first error at the end."""
+    errors: list[Exception] = []
+    for hook in hooks:
+        try:
+            await _maybe(hook())
+        except Exception as error:
+            logger.exception("a shutdown hook failed")
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 async def _maybe(value: Any) -> None:

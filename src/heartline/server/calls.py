@@ -3,7 +3,9 @@
 Invariants:
 - a handler's error shows nothing of its inside to the client and everything in the log
   (test_handler_errors_show_no_internals);
-- every message that was started ends exactly once (test_every_started_message_ends).
+- every message that was started ends exactly once, unless the server stops first: then it counts as one that a crash
+  interrupted (test_every_started_message_ends, test_stopping_interrupts_like_a_crash);
+- no frame is larger than `ServerLimits.message` (test_too_big_a_reply_is_a_failure).
 """
 
 import asyncio
@@ -18,9 +20,9 @@ from heartline.core.outbox import Kind
 from heartline.core.server.session import Pending
 from heartline.transports.clock import now
 
+from .eager import as_coroutine
 from .handlers import Handler
 from .refusals import Refuse, fail_frame, invalid_frame
-from .session import Message
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -34,6 +36,7 @@ class Calls:
     def __init__(self, hub: "Hub", handlers: dict[str, Handler]) -> None:
         self._hub = hub
         self._handlers = handlers
+        self._most = hub.options.limits.message
         self.started = 0
 
     def serial_of(self, kind: Kind, event: str) -> bool:
@@ -47,7 +50,7 @@ class Calls:
         """Begin a message; it may end before this returns."""
         self.started += 1
         if pending.kind is Kind.PUB:
-            self._run(pending, self._hub.publish_for(pending))
+            self._run(pending, self._hub.entries.publish_for(pending))
             return
         handler = self._handlers.get(pending.event)
         if handler is None:
@@ -59,12 +62,19 @@ class Calls:
 
     def _call(self, pending: Pending, handler: Handler) -> None:
         try:
-            value = handler.call(self._hub.facade(pending.session), Message(pending))
-        except Exception as error:  # noqa: BLE001 - the application's, told to the client as a failure
+            payload = handler.decode(pending.data)
+        except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
+            self._end(pending, invalid_frame(pending.n, error))
+            return
+        try:
+            value = handler.call(self._hub.facade(pending.session), pending, payload)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the application's, told as a failure
             self._end(pending, self._failed(pending, error))
             return
-        if handler.is_async or hasattr(value, "__await__"):
+        if handler.is_async:
             self._run(pending, value, handler)
+        elif hasattr(value, "__await__"):
+            self._run(pending, as_coroutine(value), handler)
         else:
             self._end(pending, self._replied(pending, handler, value))
 
@@ -80,12 +90,14 @@ class Calls:
             return
 
         def ended(task: "asyncio.Task[Any]") -> None:
+            if task.cancelled() and self._hub.stopping:
+                return
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             if error is not None:
                 payload: bytes | None = self._failed(pending, error)
             else:
                 payload = self._replied(pending, handler, task.result())
-            self._hub.node.finished(pending, payload, now())
+            self._hub.node.finished(pending, self._checked(pending, payload), now())
             self._hub.turn()
 
         task.add_done_callback(ended)
@@ -103,10 +115,6 @@ class Calls:
     def _failed(self, pending: Pending, error: BaseException) -> bytes:
         if isinstance(error, Refuse):
             return fail_frame(pending.n, error.code, error.message, error.details)
-        if isinstance(error, (msgspec.ValidationError, msgspec.DecodeError)):
-            return invalid_frame(pending.n, error)
-        if isinstance(error, RecursionError):
-            return fail_frame(pending.n, "invalid", "nested too deeply", {"path": "$"})
         if isinstance(error, asyncio.CancelledError):
             return fail_frame(pending.n, "failed", "the handler was cancelled")
         if isinstance(error, BrokerError):
@@ -118,4 +126,11 @@ class Calls:
     def _end(self, pending: Pending, payload: bytes | None) -> None:
         """End a message in the turn that started it, so at the same time as far as the node knows."""
         node = self._hub.node
-        node.finished(pending, payload, node.now)
+        node.finished(pending, self._checked(pending, payload), node.now)
+
+    def _checked(self, pending: Pending, payload: bytes | None) -> bytes | None:
+        """The frame, if a client can take it."""
+        if payload is None or len(payload) <= self._most:
+            return payload
+        logger.error("the answer to message %s (%s) has %d bytes: too big", pending.id, pending.event, len(payload))
+        return fail_frame(pending.n, "too_big", f"the answer is larger than {self._most} bytes")

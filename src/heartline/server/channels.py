@@ -7,13 +7,14 @@ Invariants:
 
 import inspect
 import re
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from heartline.core.names import check_name
 from heartline.core.ports import History
 
+from .handlers import hints_of
 from .session import Session
 
 Hook = Callable[..., Any]
@@ -72,25 +73,33 @@ def make_channel(
     pattern: str, *, history: int, ttl: float | None, history_bytes: int, presence: bool, publish: bool
 ) -> Channel:
     """Check and compile a rule."""
-    if not pattern or str(pattern).startswith("@"):
-        raise ValueError(f"pattern must be a channel name with {{parts}}, not beginning with '@', not {pattern!r}")
-    if history < 0 or history_bytes <= 0 or (ttl is not None and ttl <= 0):
+    check_name(pattern, "pattern")
+    _check_whole(history=history, history_bytes=history_bytes)
+    if history < 0 or history_bytes <= 0 or (ttl is not None and not ttl > 0):
         raise ValueError(f"history must not be negative, ttl and history_bytes must be above 0 (channel {pattern!r})")
     regex, last = "", 0
+    literal = _PART.sub("", pattern)
+    if "{" in literal or "}" in literal:
+        raise ValueError(f"pattern {pattern!r}: a part is written {{name}} or {{name:path}}")
     for part in _PART.finditer(pattern):
+        if f"(?P<{part[1]}>" in regex:
+            raise ValueError(f"pattern {pattern!r}: there are two parts called {part[1]!r}")
         regex += re.escape(pattern[last : part.start()])
         regex += f"(?P<{part[1]}>{'.+' if part[2] else '[^/]+'})"
         last = part.end()
-    rest = pattern[last:]
-    if "{" in rest or "}" in rest:
-        raise ValueError(f"pattern {pattern!r}: a part is written {{name}} or {{name:path}}")
     kept = History(history, ttl, history_bytes)
-    return Channel(pattern, kept, presence, publish, re.compile(regex + re.escape(rest), re.DOTALL))
+    return Channel(pattern, kept, presence, publish, re.compile(regex + re.escape(pattern[last:]), re.DOTALL))
+
+
+def _check_whole(**numbers: object) -> None:
+    for name, value in numbers.items():
+        if not isinstance(value, int):
+            raise TypeError(f"{name} must be a whole number, not {value!r}")
 
 
 def _hook(rule: Channel, function: Hook) -> Callable[[Session, dict[str, str]], Any]:
     """Give a hook what its parameters ask for; raise TypeError for a parameter nobody can fill."""
-    hints = typing.get_type_hints(function)
+    hints = hints_of(function)
     wants: list[str] = []
     for name in inspect.signature(function).parameters:
         if hints.get(name) is Session or name == "session":

@@ -19,7 +19,7 @@ import sys
 import types
 from asyncio.tasks import _enter_task, _leave_task, current_task
 from collections import deque
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import Any, Final, TypeVar
 
@@ -28,17 +28,32 @@ POOL: Final = 16
 EAGER_TASKS: Final = sys.version_info >= (3, 12)
 
 
-class Runner:
-    """Runs coroutines, the first step at once. Use in one loop; `close` ends what still runs.
+def as_coroutine(answer: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
+    """Anything that can be awaited, as the coroutine that a `Runner` takes."""
+    return answer if isinstance(answer, types.CoroutineType) else _awaited(answer)
 
-    Each coroutine gets a copy of the context in which the runner was made.
+
+async def _awaited(answer: Awaitable[_T]) -> _T:
+    return await answer
+
+
+class Runner:
+    """Runs coroutines, the first step at once. Use in one loop, and `close` it.
+
+    Each coroutine gets a copy of the context in which the runner was made. Runners may share their parked tasks
+    (`beside`); the one that made them is to be closed last.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, beside: "Runner | None" = None) -> None:
         self._loop = loop
         self._context = copy_context()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._pool = None if EAGER_TASKS else _ParkedPool(loop, self._context)
+        self._owns_pool = beside is None
+        self._pool: _ParkedPool | None = None
+        if beside is not None:
+            self._pool = beside._pool
+        elif not EAGER_TASKS:
+            self._pool = _ParkedPool(loop, self._context)
 
     @property
     def running(self) -> int:
@@ -74,14 +89,18 @@ class Runner:
         while self._tasks and (left := deadline - self._loop.time()) > 0:
             await asyncio.wait(self._tasks, timeout=left)
 
-    async def close(self) -> None:
+    async def cancel(self) -> None:
         """Cancel what still runs and wait for its end, and for the end of what it started meanwhile."""
         while self._tasks:
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if self._pool is not None:
+
+    async def close(self) -> None:
+        """Cancel what still runs, and let the parked tasks end."""
+        await self.cancel()
+        if self._pool is not None and self._owns_pool:
             await self._pool.close()
 
 

@@ -7,38 +7,58 @@ Invariants:
 - effects are carried out in order, and handlers start after them (test_effects_before_starts);
 - one turn starts at most BUDGET handlers, so that a flood delays timers and other links only a little
   (test_starts_have_a_budget);
-- what a closing link still holds is written before the socket closes (test_refusals_are_heard).
+- what a closing link still holds is written before the socket closes (test_refusals_are_heard);
+- a fault in one effect loses no other (test_a_fault_in_one_effect_loses_no_other);
+- after `stop` nothing is left: no task, no timer, no session (test_stopping_leaves_nothing).
 """
 
 import asyncio
 from collections.abc import Callable
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from heartline.core.ports import Broker, History, LogEntry
+from heartline.core.codes import Code
+from heartline.core.ports import Broker, LogEntry, MaybeAwaitable
 from heartline.core.server import effects as do
 from heartline.core.server.node import Node
 from heartline.core.server.session import Pending
 from heartline.core.server.session import Session as CoreSession
+from heartline.core.states import check_move
 from heartline.transports.clock import now
 
 from .calls import Calls
-from .channels import Channel
 from .eager import Runner
+from .entries import Entries
 from .questions import Questions, settled
-from .refusals import Refuse
 from .session import Session
 from .socket import HubSocket
 
 if TYPE_CHECKING:
     from .options import Options
 
-_encode = msgspec.json.Encoder().encode
-
 BUDGET: Final = 128
 THROTTLE: Final = 0.005
-_RULES_KEPT: Final = 10_000
+LAST_WORDS: Final = 5.0  # seconds that hooks and the last writes may take when the server stops
+
+
+class Stage(Enum):
+    """NEW → SERVING → STOPPING → STOPPED."""
+
+    NEW = "new"
+    """the broker has not started"""
+    SERVING = "serving"
+    STOPPING = "stopping"
+    """nothing more starts; hooks and writes end"""
+    STOPPED = "stopped"
+    """nothing has any effect"""
+
+
+STAGE_MOVES: Final[dict[Stage, frozenset[Stage]]] = {
+    Stage.NEW: frozenset({Stage.SERVING, Stage.STOPPED}),
+    Stage.SERVING: frozenset({Stage.STOPPING}),
+    Stage.STOPPING: frozenset({Stage.STOPPED}),
+    Stage.STOPPED: frozenset(),
+}
 
 
 class Hub:
@@ -48,14 +68,15 @@ class Hub:
         self.loop = asyncio.get_running_loop()
         self.options = options
         self.broker = broker
+        self.stage = Stage.NEW
         self.runner = Runner(self.loop)
+        self.asking = Runner(self.loop, beside=self.runner)
         self.calls = Calls(self, options.handlers)
-        self.published = 0
-        limits = options.limits
+        self.entries = Entries(self, broker)
         self.node = Node(
             options.node_name,
             options.codec,
-            limits,
+            options.limits,
             options.heartbeat,
             options.new_id,
             durable=broker.durable,
@@ -66,20 +87,23 @@ class Hub:
             presence_grace=options.presence_grace,
             trace=options.trace,
         )
-        self.inbox = History(limits.inbox, None, limits.inbox_bytes)
-        self._facades: dict[CoreSession, Session] = {}
-        self._rules: dict[str, tuple[Channel, dict[str, str]] | None] = {}
+        self.sockets: set[HubSocket] = set()
         self.saving: dict[CoreSession, list[tuple[int, Pending]]] = {}
+        self._releases: dict[str, asyncio.Future[bool]] = {}
+        self._facades: dict[CoreSession, Session] = {}
+        self._budget = BUDGET
         self._turning = False
         self._end_scheduled = False
-        self.idle = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._more_scheduled = False
+        self._empty = asyncio.Event()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._tick_timer: asyncio.TimerHandle | None = None
         self._throttle: asyncio.TimerHandle | None = None
         self._questions = Questions(self)
         self._actions: dict[type, Callable[[Any], None]] = {
             **self._questions.actions,
             do.CloseLink: self._close_link,
-            do.Released: lambda effect: options.released(effect.session),
+            do.Released: self._released,
         }
 
     # life
@@ -87,30 +111,99 @@ class Hub:
     async def start(self) -> None:
         """Start the broker and the clock."""
         await settled(self.broker.start(self.options.node_name, self._on_entry, self._on_release))
+        self._go(Stage.SERVING)
         self._tick()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more may start."""
+        return self.stage is not Stage.SERVING
+
+    async def drain(self, seconds: float) -> None:
+        """Ask clients to move away; return when all have and nothing runs, or when the time is over."""
+        deadline = self.loop.time() + seconds
+        self.node.drain_links(0.0, seconds)
+        self.turn()
+        while self.node.links and (left := deadline + 0.5 - self.loop.time()) > 0:
+            self._empty.clear()
+            try:
+                await asyncio.wait_for(self._empty.wait(), left)
+            except TimeoutError:
+                break
+        await self.runner.wait(deadline - self.loop.time())
+
+    def close_links(self, code: int, reason: str) -> None:
+        """Say what there is still to say, and goodbye."""
+        self.node.flush(now())
+        self.turn()
+        self.node.close_links(code, reason)
+        self.turn()
+
+    def abort(self) -> None:
+        """Drop every socket without a word."""
+        self.node.close_links(Code.GOING_AWAY, "the server stops at once")
+        self.turn()
+        for socket in list(self.sockets):
+            socket.abort()
+
     async def stop(self) -> None:
-        """Stop the clock, cancel what still runs, end the broker."""
-        for timer in (self._timer, self._throttle):
-            if timer is not None:
-                timer.cancel()
-        await self.runner.close()
-        await settled(self.broker.stop())
+        """End what still runs, let go of every session, end the broker.
+
+        A handler that has to be cancelled did not end: with a durable broker it is treated as after a crash.
+        """
+        if self.stage is Stage.NEW:
+            self._go(Stage.STOPPED)
+            await self.runner.close()
+            return
+        self._go(Stage.STOPPING)
+        self._budget = 0
+        try:
+            await self.runner.cancel()
+            if not self.broker.durable:
+                for session in list(self.node.sessions.values()):
+                    self.node.end_session(session, "the server stops")
+            self.node.flush(now())
+            self.turn()
+            await self.asking.wait(LAST_WORDS)
+            await self.asking.cancel()
+        finally:
+            self._go(Stage.STOPPED)
+            for release in self._releases.values():
+                release.cancel()
+            for timer in (self._tick_timer, self._throttle, *self._timers):
+                if timer is not None:
+                    timer.cancel()
+            await self.runner.close()
+            await settled(self.broker.stop())
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call something in a while, and take a turn; not at all if the server stops before."""
+
+        def due() -> None:
+            self._timers.discard(timer)
+            call()
+            self.turn()
+
+        timer = self.loop.call_later(seconds, due)
+        self._timers.add(timer)
+
+    def _go(self, new: Stage) -> None:
+        check_move(STAGE_MOVES, self.stage, new)
+        self.stage = new
 
     # turns
 
     def turn(self) -> None:
         """Carry out what the node wants: effects, then starts, then writes."""
-        if self._turning:
+        if self._turning or self.stage is Stage.STOPPED:
             return
         self._turning = True
         node = self.node
-        budget = BUDGET
+        budget = self._budget
         try:
             while True:
                 if node.effects:
-                    for effect in node.drain():
-                        self._actions[type(effect)](effect)
+                    self._carry_out()
                 elif node.ready and budget and (pending := node.next_start(node.now)) is not None:
                     budget -= 1
                     self.calls.start(pending)
@@ -120,13 +213,29 @@ class Hub:
                 self._write()
         finally:
             self._turning = False
-        if node.ready and not budget:
-            self.loop.call_soon(self.turn)
+        if node.ready and not budget and self._budget and not self._more_scheduled:
+            self._more_scheduled = True
+            self.loop.call_soon(self._more)
         if not self._end_scheduled and node.wants_flush:
             self._end_scheduled = True
             self.loop.call_soon(self._end_turn)
-        if node.throttled and self._throttle is None:
+        if node.throttled and self._throttle is None and self._budget:
             self._throttle = self.loop.call_later(THROTTLE, self._unthrottle)
+
+    def _carry_out(self) -> None:
+        effects = iter(self.node.drain())
+        actions = self._actions
+        try:
+            for effect in effects:
+                actions[type(effect)](effect)
+        except BaseException:
+            self.node.effects[:0] = effects  # the rest
+            self.loop.call_soon(self.turn)
+            raise
+
+    def _more(self) -> None:
+        self._more_scheduled = False
+        self.turn()
 
     def _end_turn(self) -> None:
         self._end_scheduled = False
@@ -140,7 +249,7 @@ class Hub:
                 link.socket.write(out)
 
     def _tick(self) -> None:
-        self._timer = self.loop.call_later(self.node.wheel.grain, self._tick)
+        self._tick_timer = self.loop.call_later(self.node.wheel.grain, self._tick)
         self.node.tick(now())
         self.turn()
 
@@ -149,52 +258,22 @@ class Hub:
         self.node.tick(now())
         self.turn()
 
-    # for the application
+    # sessions
 
     def facade(self, core: CoreSession) -> Session:
-        """The application's view of a session."""
+        """The application's view of a session, the same for as long as the session lives here."""
         session = self._facades.get(core)
         if session is None:
-            session = self._facades[core] = Session(self, core)
+            session = Session(self, core)
+            if not core.fenced:
+                self._facades[core] = session
         return session
 
-    async def publish(self, channel: str, event: str, data: bytes, key: str | None = None) -> int:
-        """Add an entry to a channel for everybody who follows it."""
-        found = self.rule(channel)
-        if found is None:
-            raise ValueError(f"channel {channel!r} matches no app.channel(…) pattern")
-        self.published += 1
-        _, entry = await settled(self.broker.append(channel, event, data, found[0].history, key=key))
-        return entry.offset
-
-    async def publish_for(self, pending: Pending) -> None:
-        """A client's publication, if the rule of its channel allows it."""
-        found = self.rule(pending.target)
-        if found is None:
-            raise Refuse("unknown_channel", f"no channel {pending.target[:80]!r}")
-        if await settled(found[0].may_publish(self.facade(pending.session), found[1])) is False:
-            raise Refuse("forbidden", "you may not publish here")
-        key = pending.id if self.broker.durable else None
-        await self.publish(pending.target, pending.event, pending.data, key)
-
-    def volatile(self, channel: str, event: str, data: bytes) -> None:
-        """Tell the followers of a channel something that may be dropped."""
-        self.node.volatile(channel, event, data)
-        self.turn()
-
-    async def send(self, core: CoreSession, event: str, data: Any) -> int:
-        """Append to a session's inbox."""
-        if core.anonymous:
-            raise ValueError("an anonymous session has no inbox: its client did not say hello")
-        if core.fenced:
-            raise ValueError(f"session {core.id} is over")
-        _, entry = await settled(self.broker.append(f"@{core.id}", event, _encode(data), self.inbox))
-        return entry.offset
-
-    def send_now(self, core: CoreSession, event: str, data: Any) -> None:
-        """Tell a session something that may be dropped."""
-        self.node.tell_now(core, event, _encode(data))
-        self.turn()
+    def forget(self, core: CoreSession) -> Session:
+        """A session is over, or lives elsewhere: let go of what the hub kept of it, and return its last view."""
+        self.saving.pop(core, None)
+        session = self._facades.pop(core, None)
+        return session if session is not None else Session(self, core)
 
     def revoke(self, core: CoreSession, channel: str, message: str) -> None:
         """Take a subscription away."""
@@ -206,29 +285,6 @@ class Hub:
         self.node.end_session(core, reason)
         self.turn()
 
-    def rule(self, channel: str) -> tuple[Channel, dict[str, str]] | None:
-        """The rule of a channel and the parts of its name."""
-        try:
-            return self._rules[channel]
-        except KeyError:
-            pass
-        found = None
-        for rule in self.options.channels:
-            parts = rule.match(channel)
-            if parts is not None:
-                found = (rule, parts)
-                break
-        if len(self._rules) >= _RULES_KEPT:
-            self._rules.clear()
-        self._rules[channel] = found
-        return found
-
-    def forget(self, core: CoreSession) -> Session:
-        """A session is over: let go of what the hub kept of it, and return its last view."""
-        self.saving.pop(core, None)
-        session = self._facades.pop(core, None)
-        return session if session is not None else Session(self, core)
-
     def after_save(self, session: CoreSession, revision: int | None, pending: Pending) -> None:
         """Start `pending` when the record that says so is written."""
         if revision is None:
@@ -236,7 +292,17 @@ class Hub:
         else:
             self.saving.setdefault(session, []).append((revision, pending))
 
-    # the rest
+    # sockets and the broker
+
+    def socket_opened(self, socket: HubSocket) -> None:
+        """Know of a socket."""
+        self.sockets.add(socket)
+
+    def socket_closed(self, socket: HubSocket) -> None:
+        """It is gone."""
+        self.sockets.discard(socket)
+        if not self.node.links:
+            self._empty.set()
 
     def _close_link(self, effect: do.CloseLink) -> None:
         link = effect.link
@@ -250,7 +316,15 @@ class Hub:
         self.node.announced(channel, entry, now())
         self.turn()
 
-    def _on_release(self, session: str) -> bool:
+    def _on_release(self, session: str) -> MaybeAwaitable[bool]:
+        """Another node wants a session: the answer comes when what runs of it has ended."""
         self.node.release(session, now())
         self.turn()
-        return session not in self.node.sessions
+        if session not in self.node.sessions:
+            return True
+        return self._releases.setdefault(session, self.loop.create_future())
+
+    def _released(self, effect: do.Released) -> None:
+        waiting = self._releases.pop(effect.session, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(True)

@@ -1,13 +1,14 @@
 """The application's login hook: from a function to a verdict.
 
-Invariant: a hook that returns something else than an identity is a programmer's error, told in the log and to the
-client as "failed", never as a success (test_login_must_return_an_identity).
+Invariants:
+- a hook that returns something else than an identity is a programmer's error, told in the log and to the client as
+  "failed", never as a success (test_login_must_return_an_identity);
+- what a hook raises reaches nobody but the log, unless it is a `Refuse` (test_a_failing_login_shows_nothing).
 """
 
 import inspect
-import typing
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -15,6 +16,9 @@ from msgspec import Raw
 
 from heartline.core.server.handshake import Accepted
 from heartline.transports.api import Request
+
+from .handlers import hints_of
+from .refusals import Refuse, check_text, split_invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +30,20 @@ class Identity:
     """
 
     name: str
-    user: Any = None
+    user: Any = field(default=None, repr=False)
     expires_in: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or not isinstance(self.name, str):
-            raise TypeError(f"Identity.name must be a non-empty string, not {self.name!r}")
-        if self.expires_in is not None and not self.expires_in > 0:
-            raise ValueError(f"Identity.expires_in must be above 0, not {self.expires_in!r}")
+        check_text(self.name, "Identity.name must be a non-empty string")
+        if self.expires_in is not None and not 0 < self.expires_in <= 1e9:
+            raise ValueError(f"Identity.expires_in must be above 0 and at most 1e9, not {self.expires_in!r}")
 
 
 def make_judge(function: Callable[..., Any]) -> Callable[[Raw, Any], Awaitable[Accepted]]:
     """Wrap a login hook: (payload) or (payload, request); typed by its annotation. Raises TypeError early."""
-    hints = typing.get_type_hints(function)
+    if not callable(function):
+        raise TypeError(f"a login must be a function, not {type(function).__name__}")
+    hints = hints_of(function)
     names = list(inspect.signature(function).parameters)
     wants_request = [name for name in names if hints.get(name) is Request or name == "request"]
     payloads = [name for name in names if name not in wants_request]
@@ -47,7 +52,13 @@ def make_judge(function: Callable[..., Any]) -> Callable[[Raw, Any], Awaitable[A
     decode = msgspec.json.Decoder(hints.get(payloads[0], Any) if payloads else Any).decode
 
     async def judge(payload: Raw, request: Any) -> Accepted:
-        given = {name: decode(payload) for name in payloads} | dict.fromkeys(wants_request, request)
+        try:
+            given = {name: decode(payload) for name in payloads} | dict.fromkeys(wants_request, request)
+        except RecursionError:
+            raise Refuse("invalid", "nested too deeply") from None
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            message, path = split_invalid(error)
+            raise Refuse("invalid", f"{message} (at {path})") from None
         value = function(**given)
         if hasattr(value, "__await__"):
             value = await value

@@ -5,14 +5,14 @@ Invariant: ids and keys are 128 random bits (test_ids_have_128_random_bits).
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Raw
 
 from heartline.core.policy import Heartbeat, ServerLimits
-from heartline.core.ports import ServerCodec
+from heartline.core.ports import MaybeAwaitable, ServerCodec
 from heartline.core.server.handshake import Accepted
 from heartline.dialects.native import NativeServer
 from heartline.transports.api import Request
@@ -23,9 +23,12 @@ from .handlers import Handler
 Trace = Callable[[float, str, dict[str, object]], None]
 
 
-async def _anybody(payload: Raw, request: object) -> Accepted:
+_ANYBODY = Accepted()
+
+
+def _anybody(payload: Raw, request: object) -> Accepted:
     del payload, request
-    return Accepted()
+    return _ANYBODY
 
 
 def new_id() -> str:
@@ -47,7 +50,7 @@ class Options:
     codec: ServerCodec = field(default_factory=NativeServer)
     handlers: dict[str, Handler] = field(default_factory=dict)
     channels: list[Channel] = field(default_factory=list)
-    judge: Callable[[Raw, Any], Awaitable[Accepted]] = _anybody
+    judge: Callable[[Raw, Any], MaybeAwaitable[Accepted]] = _anybody
     opened: list[Callable[..., Any]] = field(default_factory=list)
     detached: list[Callable[..., Any]] = field(default_factory=list)
     ended: list[Callable[..., Any]] = field(default_factory=list)
@@ -64,8 +67,3 @@ class Options:
     def wall_time() -> float:
         """Seconds since 1970."""
         return time.time()
-
-    @staticmethod
-    def released(session: str) -> None:
-        """A session was let go; brokers that move sessions between nodes will listen here."""
-        del session

@@ -2,7 +2,10 @@
 
 Invariants:
 - each question is answered exactly once, now or later (test_every_question_is_answered_once);
-- a broker or hook that fails closes or refuses what asked, and nobody else (test_a_failing_hook_harms_one_link).
+- a broker or hook that fails closes or refuses what asked, and nobody else (test_a_failing_hook_harms_one_link);
+- a record that could not be written is written again, for a while (test_a_failed_write_is_repeated);
+- a login is judged in time or refused, and one renewal at a time (test_logins_have_a_time_limit,
+  test_one_renewal_at_a_time).
 """
 
 import asyncio
@@ -10,10 +13,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import msgspec
-
 from heartline.core.codes import Code
-from heartline.core.errors import BrokerError, HeartlineError
+from heartline.core.errors import BrokerError
 from heartline.core.ports import MaybeAwaitable
 from heartline.core.server import effects as do
 from heartline.core.server.handshake import Accepted, RefusedLogin
@@ -22,6 +23,7 @@ from heartline.core.server.presence import WHO
 from heartline.core.server.session import Session as CoreSession
 from heartline.transports.clock import now
 
+from .eager import as_coroutine
 from .refusals import Refuse
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("heartline.server")
 _T = TypeVar("_T")
+WRITES = 20  # times a record is written before its session is given up: half a minute
 
 
 async def settled(answer: "MaybeAwaitable[_T]") -> _T:
@@ -45,6 +48,9 @@ class Questions:
         self._hub = hub
         self._node = hub.node
         self._broker = hub.broker
+        self._renewing: set[ServerLink] = set()
+        self._stuck: set[str] = set()
+        """Sessions whose takeover could not be written yet."""
         self.actions: dict[type, Callable[[Any], None]] = {
             do.Judge: self._judge,
             do.Authorise: self._authorise,
@@ -56,7 +62,7 @@ class Questions:
             do.Head: self._head,
             do.HeadInbox: self._head_inbox,
             do.Read: self._read,
-            do.Follow: lambda e: self.ask(lambda: self._broker.follow(e.channel), _nothing, self._broker_failed),
+            do.Follow: self._follow,
             do.Unfollow: lambda e: self.ask(lambda: self._broker.unfollow(e.channel), _nothing, self._broker_failed),
             do.Append: self._append,
             do.SessionOpened: lambda e: self._tell(hub.options.opened, e.session, e.resumed),
@@ -67,22 +73,32 @@ class Questions:
 
     def _judge(self, effect: do.Judge) -> None:
         link = effect.link
+        if effect.renewal:
+            if link in self._renewing:
+                self._node.judged(link, RefusedLogin("busy", "the login before is still being judged", 1.0), now())
+                return
+            self._renewing.add(link)
+
+        def judged(verdict: Accepted | RefusedLogin) -> None:
+            self._renewing.discard(link)
+            self._node.judged(link, verdict, now())
 
         def judge() -> MaybeAwaitable[Accepted]:
-            return self._hub.options.judge(effect.payload, link.info)
+            verdict = self._hub.options.judge(effect.payload, link.info)
+            return verdict if isinstance(verdict, Accepted) else self._in_time(verdict)
 
-        self.ask(
-            judge,
-            lambda accepted: self._node.judged(link, accepted, now()),
-            lambda error: self._node.judged(link, _login_failed(error), now()),
-        )
+        self.ask(judge, judged, lambda error: judged(_login_failed(error)))
+
+    async def _in_time(self, verdict: Awaitable[Accepted]) -> Accepted:
+        async with asyncio.timeout(self._hub.options.limits.hello_timeout):
+            return await verdict
 
     def _authorise(self, effect: do.Authorise) -> None:
         subscription = effect.subscription
         core = subscription.feed.link.session
         channel = subscription.channel
         presence_of = channel.removeprefix(WHO)
-        found = self._hub.rule(presence_of)
+        found = self._hub.entries.rule(presence_of)
         if core is None:
             return
         if found is None or (presence_of != channel and not found[0].presence):
@@ -125,34 +141,57 @@ class Questions:
             lambda error: self._try_later(effect.link, error),
         )
 
-    def _swap(self, effect: do.Swap) -> None:
-        self.ask(
-            lambda: self._broker.swap(effect.record, effect.expected),
-            lambda written: self._node.swapped(effect.link, written, now()),
-            lambda error: self._try_later(effect.link, error),
-        )
+    def _swap(self, effect: do.Swap, tries: int = 1) -> None:
+        session = effect.record.session
 
-    def _save(self, effect: do.Save) -> None:
+        def swapped(written: bool) -> None:
+            self._stuck.discard(session)
+            self._node.swapped(effect.link, written, now())
+
+        def failed(error: BaseException) -> None:
+            if self._again(error, tries, lambda: self._swap(effect, tries + 1)):
+                self._stuck.add(session)
+            else:
+                swapped(False)
+
+        self.ask(lambda: self._broker.swap(effect.record, effect.expected), swapped, failed)
+
+    def _save(self, effect: do.Save, tries: int = 1) -> None:
         session, revision = effect.session, effect.revision
 
         def saved(written: bool) -> None:
             self._node.saved(session, revision, written, now())
             waiting = self._hub.saving.pop(session, [])
-            for need, pending in waiting if written else []:
+            if session.fenced:
+                self._hub.loop.call_soon(self._hub.forget, session)
+                return
+            for need, pending in waiting:
                 if need <= revision:
                     self._hub.calls.start(pending)
                 else:
                     self._hub.saving.setdefault(session, []).append((need, pending))
 
-        self.ask(
-            lambda: self._broker.swap(effect.record, effect.expected),
-            saved,
-            lambda error: self._not_saved(session, revision, error),
-        )
+        def failed(error: BaseException) -> None:
+            if session.fenced or not self._again(error, tries, lambda: self._save_again(session, tries + 1)):
+                saved(False)
 
-    def _not_saved(self, session: CoreSession, revision: int, error: BaseException) -> None:
+        self.ask(lambda: self._broker.swap(effect.record, effect.expected), saved, failed)
+
+    def _save_again(self, session: CoreSession, tries: int) -> None:
+        """Write what the record is by now, behind a takeover that waits for its own write."""
+        if session.id in self._stuck:
+            self._hub.later(0.1, lambda: self._save_again(session, tries))
+            return
+        record = session.record(self._node.name, now())
+        self._save(do.Save(session, record, session.revision, session.generation), tries)
+
+    def _again(self, error: BaseException, tries: int, write: Callable[[], None]) -> bool:
+        """A write failed: whether it will be tried again."""
         self._broker_failed(error)
-        self._node.saved(session, revision, False, now())
+        if not isinstance(error, BrokerError) or not error.retryable or tries >= WRITES or self._hub.stopping:
+            return False
+        self._hub.later(min(2.0, 0.05 * 2**tries), write)
+        return True
 
     def _forget_session(self, effect: do.ForgetSession) -> None:
         session = effect.session
@@ -196,9 +235,17 @@ class Questions:
             lambda error: self._broken(subscription.feed.link, error),
         )
 
+    def _follow(self, effect: do.Follow) -> None:
+        def failed(error: BaseException) -> None:
+            tail = self._node.tails.get(effect.channel)
+            for subscription in list(tail.followers) if tail is not None else ():
+                self._broken(subscription.feed.link, error)
+
+        self.ask(lambda: self._broker.follow(effect.channel), _nothing, failed)
+
     def _append(self, effect: do.Append) -> None:
         self.ask(
-            lambda: self._broker.append(effect.channel, effect.event, effect.data, self._hub.inbox),
+            lambda: self._broker.append(effect.channel, effect.event, effect.data, self._hub.entries.inbox),
             _nothing,
             self._broker_failed,
         )
@@ -213,7 +260,7 @@ class Questions:
         try:
             answer = question()
             if hasattr(answer, "__await__"):
-                _, value, task = self._hub.runner.start(_awaited(answer))
+                _, value, task = self._hub.asking.start(as_coroutine(cast("Awaitable[_T]", answer)))
                 if task is not None:
                     task.add_done_callback(lambda task: self._answered(task, answered, failed))
                     return
@@ -246,10 +293,6 @@ class Questions:
             logger.error("the broker failed: %s", error, exc_info=None if isinstance(error, BrokerError) else error)
 
 
-async def _awaited(answer: Awaitable[_T]) -> _T:
-    return await answer
-
-
 def _nothing(_: object) -> None:
     """For answers nobody waits for."""
 
@@ -261,8 +304,6 @@ def _hook_failed(error: BaseException) -> None:
 def _login_failed(error: BaseException) -> RefusedLogin:
     if isinstance(error, Refuse):
         return RefusedLogin(error.code, error.message, error.retry)
-    if isinstance(error, (msgspec.ValidationError, msgspec.DecodeError)):
-        return RefusedLogin("invalid", str(error)[:200], False)
-    if not isinstance(error, (asyncio.CancelledError, HeartlineError)):
+    if not isinstance(error, asyncio.CancelledError):
         logger.error("the login hook failed", exc_info=error)
     return RefusedLogin("failed", "the login could not be judged", 5.0)

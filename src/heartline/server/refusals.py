@@ -4,42 +4,63 @@ Invariant: nothing but what the application put into a `Refuse` reaches the clie
 (test_handler_errors_show_no_internals).
 """
 
+import logging
 from typing import Any
 
 import msgspec
 
+logger = logging.getLogger("heartline.server")
 _encode = msgspec.json.Encoder().encode
+_MOST_MESSAGE = 500
 
 
 class Refuse(Exception):
-    """Raise it in a handler, a login or a channel hook: the peer gets `code`, `message` and `details`, nothing else.
+    """Raise it in a handler, a login or a channel hook: the peer gets `code` and `message`, and nothing else.
 
-    In a login, `retry` is the seconds after which the client may try again; False (default) refuses for good.
-    `code` is a short word a program can test; `message` is for a person.
+    `code` is a short word a program can test; `message`, at most 500 characters of it, is for a person. In a handler
+    `details`, JSON values, go with them. In a login `retry` is the seconds after which the client may try again; False
+    (default) refuses for good.
     """
 
     def __init__(
         self, code: str = "forbidden", message: str = "", *, retry: float | bool = False, **details: Any
     ) -> None:
         super().__init__(f"{code}: {message}" if message else code)
-        if not code or not isinstance(code, str):
-            raise TypeError(f"code must be a short word, not {code!r}")
-        if retry is True:
-            raise ValueError("retry must be seconds, or False for good")
+        check_text(code, "code must be a short word")
+        if retry is not False and (retry is True or not retry >= 0):
+            raise ValueError(f"retry must be seconds, or False for good, not {retry!r}")
         self.code = code
         self.message = message
         self.retry = retry
         self.details = details
 
 
+def check_text(value: object, complaint: str) -> None:
+    """Raise TypeError unless a value is a string with something in it."""
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{complaint}, not {value!r}")
+
+
 def fail_frame(n: int, code: str, message: str, details: dict[str, Any] | None = None) -> bytes:
-    """A `fail` frame (PROTOCOL 3.3)."""
-    body = {**(details or {}), "code": code, "message": message[:500]}
+    """A `fail` frame (PROTOCOL 3.3). Details that cannot be written as JSON are left out, and told in the log."""
+    body: dict[str, Any] = {"code": code, "message": str(message)[:_MOST_MESSAGE]}
+    if details:
+        try:
+            return b'["fail",%d,%b]' % (n, _encode({**details, **body}))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            logger.error("the details of Refuse(%r) cannot be written as JSON: %s", code, error)
     return b'["fail",%d,%b]' % (n, _encode(body))
 
 
 def invalid_frame(n: int, error: Exception) -> bytes:
     """A `fail` frame for a payload that is not what the handler's annotation says; it names the field."""
-    text = str(error)
-    message, _, path = text.partition(" - at `")
-    return fail_frame(n, "invalid", message[:300], {"path": path.rstrip("`") or "$"})
+    if isinstance(error, RecursionError):
+        return fail_frame(n, "invalid", "nested too deeply", {"path": "$"})
+    message, path = split_invalid(error)
+    return fail_frame(n, "invalid", message, {"path": path})
+
+
+def split_invalid(error: Exception) -> tuple[str, str]:
+    """What is wrong with a payload, and where in it."""
+    message, _, path = str(error).partition(" - at `")
+    return message[:300], path.rstrip("`") or "$"

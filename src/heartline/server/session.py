@@ -89,13 +89,14 @@ class Session:
     async def send(self, event: str, data: Any = None) -> int:
         """Send to this session alone, through its inbox: in order, kept while it is offline. Returns the offset.
 
-        Raises BrokerError, and ValueError for an anonymous session, which has no inbox.
+        Raises BrokerError, and ValueError for data too large, for an anonymous session, which has no inbox, and for
+        one that is over.
         """
-        return await self._hub.send(self._core, event, data)
+        return await self._hub.entries.send(self._core, event, data)
 
     def send_now(self, event: str, data: Any = None) -> None:
         """Send something that may be dropped: nothing when the session is offline or its link is congested."""
-        self._hub.send_now(self._core, event, data)
+        self._hub.entries.send_now(self._core, event, data)
 
     def revoke(self, channel: str, message: str = "") -> None:
         """Take a subscription away; the client hears `forbidden`. Nothing when it does not follow the channel."""

@@ -31,6 +31,7 @@ class HubSocket:
         self.socket = socket
         self.link = self._hub.node.open(self.request, now())
         self.link.socket = self
+        self._hub.socket_opened(self)
 
     def on_message(self, data: bytes) -> None:
         """One frame."""
@@ -59,8 +60,7 @@ class HubSocket:
         if link is not None:
             self._hub.node.lost(link, now())
             self._hub.turn()
-        if not self._hub.node.links:
-            self._hub.idle.set()
+        self._hub.socket_closed(self)
 
     def on_writable(self) -> None:
         """The write buffer has drained."""
@@ -90,3 +90,8 @@ class HubSocket:
         socket.close(code, reason)
         if code == Code.PEER_SILENT:
             socket.abort()
+
+    def abort(self) -> None:
+        """Drop the socket without a word."""
+        if self.socket is not None:
+            self.socket.abort()
