@@ -11,6 +11,7 @@ import pytest
 
 import heartline
 from heartline import Identity, Refuse, State
+from heartline.transports.clock import now
 
 from .conftest import Run
 from .world import World, open_files, quick, until, until_state, world
@@ -281,3 +282,27 @@ def test_the_timer_is_left_alone(run: Run) -> None:
             assert armed <= 2
 
     run(main())
+
+
+def test_a_link_that_was_left_is_mute() -> None:
+    """What is still said on it changes nothing: the machine knows it no longer, and nothing is written to it."""
+
+    async def main() -> None:
+        async with world() as w, w.connect() as conn:
+            await conn.connected(5)
+            shell = conn._shell
+            (link,) = shell.links.values()
+            w.proxy.freeze(link=w.proxy.links[0])
+            link.leave(4007, "tried out")
+            shell.machine.lost(link.attempt, 1006, "tried out", now())
+            shell.run()
+            session = conn.session_id
+            link.on_message(b'["ack",7]')
+            link.on_message(b"rubbish")
+            link.on_activity()
+            link.send(b'["ping",1]')
+            await conn.connected(5)
+            assert conn.session_id == session
+            assert w.proxy.stats.dials == 2
+
+    asyncio.run(main())

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import heartline
-from heartline import BackOff, ClientPolicy, Heartbeat, OutboxLimits, Server, ServerLimits, Session, State
+from heartline import (
+    BackOff,
+    ClientPolicy,
+    Heartbeat,
+    Identity,
+    Refuse,
+    Server,
+    ServerLimits,
+    Session,
+    State,
+)
 from heartline.faults import FaultProxy
 
 PATIENCE = 10.0
@@ -83,6 +93,19 @@ async def world(
         yield place
 
 
+def guarded(tokens: dict[str, str], retry: float | bool = False) -> Any:
+    """A server whose login knows these tokens."""
+
+    def declare(app: heartline.Server) -> None:
+        @app.login
+        def login(token: Any) -> Identity:
+            if token not in tokens:
+                raise Refuse("bad_token", "not known", retry=retry)
+            return Identity(tokens[token])
+
+    return declare
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Wait until something is so: for things that announce themselves to nobody."""
     async with asyncio.timeout(PATIENCE):
@@ -102,6 +125,3 @@ async def until_state(conn: heartline.Connection, *states: State) -> None:
 def open_files() -> int:
     """How many file descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))
-
-
-__all__ = ["PATIENCE", "QUICK", "OutboxLimits", "World", "open_files", "quick", "until", "until_state", "world"]

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
 from heartline.core.errors import HeartlineError
-from heartline.core.names import check_channel, check_name
+from heartline.core.names import KnownNames, check_channel, check_name
 from heartline.core.outbox import Kind
 from heartline.core.states import State
 from heartline.transports.clock import now
@@ -48,6 +48,7 @@ class Connection:
 
     def __init__(self, options: Options) -> None:
         self._shell = Shell(options)
+        self._names = KnownNames()
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -199,7 +200,7 @@ class Connection:
         `UnexpectedData` (handled, but the reply does not fit `type`), and what closed or refused the connection.
         """
         self._check_started()
-        check_name(event, "event")
+        self._names.check(event, "event")
         _check_seconds("timeout", timeout)
         decoder = decoder_of(type)
         reply = await self._shell.outcomes.request(event, encode("data", data), timeout, idempotent)
@@ -220,7 +221,7 @@ class Connection:
     ) -> Receipt:
         """As `send`, from code that cannot wait: raises `OutboxFull` when there is no room."""
         self._check_started()
-        check_name(event, "event")
+        self._names.check(event, "event")
         _check_seconds("expires", expires)
         return self._shell.outcomes.send_nowait(Kind.SEND, event, encode("data", data), "", expires, idempotent)
 
@@ -240,7 +241,7 @@ class Connection:
         self, kind: Kind, event: str, data: object, target: str, expires: float | None, idempotent: bool
     ) -> Receipt:
         self._check_started()
-        check_name(event, "event")
+        self._names.check(event, "event")
         _check_seconds("expires", expires)
         return await self._shell.outcomes.send(kind, event, encode("data", data), target, expires, idempotent)
 
