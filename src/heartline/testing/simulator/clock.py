@@ -116,6 +116,8 @@ class Actor:
         self.slept = 0.0
         """Seconds of lateness so far: what a peer may not be blamed for."""
         self.life = 0
+        self.napping = 0.0
+        """How much of that the alarm under way is going to be late."""
         self._armed: float | None = None
         self._alarm = 0
 
@@ -188,8 +190,8 @@ class Actor:
         late, early, twice = self.naps.draw(self.world.now)
         if early and when > self.world.now:
             self.at((self.world.now + when) / 2, lambda: self._early_tick())
-        if late > 0.05:
-            self.slept += late
+        self.napping = late if late > 0.05 else 0.0
+        self.slept += self.napping
         self.at(when + late, lambda: self._fire(alarm, due))
         if twice:
             self.at(when + late, lambda: self._early_tick())
@@ -204,6 +206,7 @@ class Actor:
         if alarm != self._alarm:
             return
         self._armed = None
+        self.napping = 0.0
         self.tick(max(0.0, self.now() - due))
         self.arm()
 

@@ -233,6 +233,7 @@ class _Schedule:
             return
         machine, now = client.machine, client.now()
         what = rng.choice(("hint", "retry", "withdraw"))
+        client.slept += 0.001  # a hint may put a verdict off by one fresh probe
         if what == "hint":
             machine.hint(now, "fuss")
         elif what == "retry" and machine.state is not State.REFUSED:

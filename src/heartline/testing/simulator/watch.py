@@ -87,20 +87,20 @@ class SideWatch:
     def begin_pulse(self, link: object, heartbeat: Heartbeat) -> None:
         """A link is open here."""
         actor = self.actor
-        self.pulses[link] = pulse = Pulse(actor.world.now, actor.slept, heartbeat)
+        self.pulses[link] = pulse = Pulse(actor.world.now, actor.slept - actor.napping, heartbeat)
         self._check_later(link, pulse)
 
     def heard(self, link: object) -> None:
         """Something came in."""
         pulse = self.pulses.get(link)
         if pulse is not None:
-            pulse.heard = (self.actor.world.now, self.actor.slept)
+            pulse.heard = (self.actor.world.now, self.actor.slept - self.actor.napping)
 
     def proven(self, link: object) -> None:
         """Something came in that proves the way out."""
         pulse = self.pulses.get(link)
         if pulse is not None:
-            pulse.proof = (self.actor.world.now, self.actor.slept)
+            pulse.proof = (self.actor.world.now, self.actor.slept - self.actor.napping)
             pulse.probed_late = False
 
     def owing(self, link: object, outstanding: bool) -> None:
@@ -111,7 +111,7 @@ class SideWatch:
         if not outstanding:
             pulse.owed = None
         elif pulse.owed is None:
-            pulse.owed = (self.actor.world.now, self.actor.slept)
+            pulse.owed = (self.actor.world.now, self.actor.slept - self.actor.napping)
 
     def pinged(self, link: object) -> None:
         """A ping went out; if this was a late wake-up, it is the fresh probe."""
@@ -166,7 +166,7 @@ class ClientWatch(SideWatch):
         self.actor = client
         self.client = client
         self.dice = dice
-        self.step = 0
+        self.steps = {0}
         self.dials_out: set[int] = set()
         self.welcomed: set[int] = set()
         self.session: str | None = client.machine.session
@@ -201,36 +201,39 @@ class ClientWatch(SideWatch):
         self.dials_out.discard(link.attempt)
 
     def link_ended(self, link: SimLink) -> None:
-        """A link is gone."""
+        """A link is gone; if it was a good one for long enough, the back-off begins anew."""
         self.pulses.pop(link, None)
+        if self.welcomed_at is not None and link.attempt in self.welcomed:
+            stable = self.client.plan.policy.back_off.stable
+            lived = self.client.now() - self.welcomed_at
+            if lived > stable + SLACK + self.client.slept:
+                self.steps = {0}
+            elif lived >= stable - SLACK:
+                self.steps.add(0)
+            self.welcomed_at = None
 
     def dropped(self, link: SimLink | None, effect: Drop) -> None:
         """The machine leaves a link or a dial."""
         self.dials_out.discard(effect.attempt)
-        if effect.code == Code.BAD_FRAME:
+        if effect.code == Code.BAD_FRAME and not ("credit" in effect.reason and self.client.is_swamped):
             raise Violation("no_bad_frames", f"{self.client.name}: {effect.reason}")
         if link is not None:
             if effect.code == Code.PEER_SILENT:
                 self.buried(link)
-            self.pulses.pop(link, None)
+            self.link_ended(link)
 
     def changed(self, effect: Changed) -> None:
         """The machine's state moved: the back-off must have grown, or been reset, as it should."""
         if effect.new == State.WAITING.value and effect.retry_in is not None:
             policy = self.client.plan.policy.back_off
-            lived = self.client.now() - self.welcomed_at if self.welcomed_at is not None else 0.0
-            steps = {self.step}
-            if lived >= policy.stable - SLACK:
-                steps = {0} if lived > policy.stable + SLACK + self.client.slept else {0, self.step}
-            ceilings = {min(policy.cap, policy.base * 2.0**step): step for step in sorted(steps, reverse=True)}
+            ceilings = {min(policy.cap, policy.base * 2.0**step): step for step in sorted(self.steps, reverse=True)}
             if self.dice.ceiling not in ceilings:
                 raise Violation("back_off", f"drawn below {self.dice.ceiling}, not {sorted(ceilings)}")
-            self.step = ceilings[self.dice.ceiling] + 1
-            self.welcomed_at = None
+            self.steps = {ceilings[self.dice.ceiling] + 1}
 
     def progressed(self) -> None:
         """A message was settled, or a new entry came."""
-        self.step = min(self.step, 1)
+        self.steps = {min(step, 1) for step in self.steps}
 
     # what it writes
 
