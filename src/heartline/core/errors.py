@@ -39,9 +39,13 @@ class BadFrame(HeartlineError):
 class NotDelivered(HeartlineError):
     """A message of ours ended otherwise than handled."""
 
+    outcome: ClassVar[str] = ""
+
 
 class Rejected(NotDelivered):
     """The server refused a message or its handler failed (PROTOCOL 3.3)."""
+
+    outcome = "rejected"
 
     def __init__(self, code: str, message: str, details: dict[str, Any] | None = None) -> None:
         super().__init__(f"{code}: {message}" if message else code)
@@ -53,11 +57,14 @@ class Rejected(NotDelivered):
 class Expired(NotDelivered):
     """The message never left this client; sending it again is safe."""
 
+    outcome = "expired"
     retryable = True
 
 
 class OutcomeUnknown(NotDelivered):
     """The message was written to a link and nobody can tell whether it was handled."""
+
+    outcome = "unknown"
 
 
 class RequestTimeout(HeartlineError, TimeoutError):

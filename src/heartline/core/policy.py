@@ -1,7 +1,7 @@
 """Choices a user makes, as frozen values checked when they are made.
 
-Invariant: a value that makes no sense raises ValueError naming the field, before anything is dialled or served
-(test_policies_refuse_nonsense).
+Invariant: a value that makes no sense raises ValueError or TypeError naming the field, before anything is dialled or
+served (test_policies_refuse_nonsense).
 """
 
 import math
@@ -9,11 +9,18 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 
+LONGEST_BEAT = 86_400.0
+
+
 def _positive(owner: object, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
-        if value is not None and not (value > 0 and not math.isnan(value)):
-            raise ValueError(f"{type(owner).__name__}.{name} must be above 0, not {value!r}")
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{type(owner).__name__}.{name} must be a number above 0, not {value!r}")
+        if not value > 0 or math.isinf(value):
+            raise ValueError(f"{type(owner).__name__}.{name} must be above 0 and finite, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class Heartbeat:
 
     def __post_init__(self) -> None:
         _positive(self, "interval", "timeout")
+        if max(self.interval, self.timeout) > LONGEST_BEAT:
+            raise ValueError(f"{self} must not have more than {LONGEST_BEAT:.0f} seconds: they travel in hello")
 
 
 @dataclass(frozen=True, slots=True)
