@@ -1,8 +1,9 @@
 """A client that says exactly what it is told, over a real socket, and servers for tests. Every wait is bounded."""
 
 import asyncio
+import functools
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +16,20 @@ PATIENCE = 10.0  # seconds until a wait for something that has to come fails
 QUIET = 0.15  # seconds in which something forbidden would have happened
 
 Frame = list[Any]
+
+
+def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run a test in a loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 3 * PATIENCE))
+
+    return run
+
+
+class Ended(AssertionError):
+    """Something was to be heard on a link that ended."""
 
 
 class Raw:
@@ -103,7 +118,7 @@ class Raw:
                 return await waiting
         finally:
             waiting.cancel()
-        raise AssertionError(f"the link ended with {self.ended.result()}, unheard: {self.kept}")
+        raise Ended(f"the link ended with {self.ended.result()}, unheard: {self.kept}")
 
     async def hears_nothing(self, *kinds: str) -> None:
         """Nothing of these kinds comes for a while (of any, without kinds)."""
