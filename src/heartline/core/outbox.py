@@ -12,6 +12,8 @@ Invariants:
   (test_window_bounds_flight);
 - a durable message is written only after it was persisted (test_written_only_after_persisted);
 - what is dropped from a full outbox is told, and nothing is dropped in vain (test_nothing_is_dropped_in_vain);
+- the floor passes a durable message only after the disk has let go of it
+  (test_floor_waits_until_the_disk_has_forgotten);
 - memory follows what waits, not what has passed through (test_queues_do_not_grow_with_what_has_gone).
 """
 
@@ -94,6 +96,7 @@ class Outbox:
         self._expiries: list[tuple[float, int]] = []
         self._persisted = first - 1
         self._highest = first - 1
+        self._unforgotten: dict[int, None] = {}
         self._told = 1
         self._open_window(0, SPAN, 1 << 20)
 
@@ -113,8 +116,9 @@ class Outbox:
 
     @property
     def floor(self) -> int:
-        """The lowest number not settled."""
-        return self._order[0] if self._order else self._next
+        """The lowest number not settled, or settled and still on disk: after a crash it would be asked about again."""
+        lowest = self._order[0] if self._order else self._next
+        return min(lowest, *self._unforgotten) if self._unforgotten else lowest
 
     @property
     def highest_written(self) -> int:
@@ -170,7 +174,7 @@ class Outbox:
         self.bytes += message.size
         if message.expires_at is not None and not message.written:
             heappush(self._expiries, (message.expires_at, message.n))
-        if max(len(self._order), len(self._expiries)) > 2 * len(self._messages) + 64:
+        if max(len(self._order), len(self._acking), len(self._expiries)) > 2 * len(self._messages) + 64:
             self._compact()
 
     def take_number(self) -> int:
@@ -186,6 +190,10 @@ class Outbox:
             self.add(message)
         self._next = max(next_number, *(m.n + 1 for m in messages)) if messages else next_number
         self._persisted = self._highest = self._next - 1
+
+    def forgotten(self, n: int) -> None:
+        """The settled message n is gone from the disk."""
+        self._unforgotten.pop(n, None)
 
     def persisted(self, n: int) -> None:
         """Everything up to n is on disk."""
@@ -316,6 +324,7 @@ class Outbox:
         """Give up everything; the caller tells the senders."""
         rest = list(self._messages.values())
         self._messages.clear()
+        self._unforgotten.clear()
         self.bytes = self._flight = self._flight_bytes = 0
         self._compact()
         return rest
@@ -353,6 +362,8 @@ class Outbox:
     def _remove(self, message: Message) -> None:
         messages = self._messages
         del messages[message.n]
+        if self.durable:
+            self._unforgotten[message.n] = None
         self.bytes -= message.size
         for queue in (self._order, self._to_write):
             while queue and queue[0] not in messages:
