@@ -134,7 +134,9 @@ class Node:
     @property
     def wants_flush(self) -> bool:
         """Whether the end of this turn has something to do."""
-        return bool(self._fresh or self._acking) or any(not s.writing for s in self.unsaved.values())
+        if self._fresh or self._acking:
+            return True
+        return bool(self.unsaved) and any(not s.writing for s in self.unsaved.values())
 
     @property
     def throttled(self) -> bool:
@@ -158,7 +160,8 @@ class Node:
 
     def received(self, link: ServerLink, data: bytes, now: float) -> None:
         """One text message of a link."""
-        self._tell_time(now)
+        if now > self.now:
+            self.now = now
         link.received(data, self.now)
 
     def alive(self, link: ServerLink, now: float) -> None:
@@ -240,15 +243,16 @@ class Node:
 
     def finished(self, message: Pending, payload: bytes | None, now: float) -> None:
         """A handler ended: with the frame to say (reply or fail), or well and silently (None)."""
-        self._tell_time(now)
+        if now > self.now:
+            self.now = now
         session = message.session
         if not session.finish(message, payload):
             return
-        if session.link is not None and session.unacked > session.acked:
+        if session.unacked > session.acked and session.link is not None:
             self._acking[session.link] = None
         if session.queue:
             self.wake(session)
-        if session.id in self._releasing:
+        if self._releasing and session.id in self._releasing:
             self._try_release(session)
 
     def announced(self, channel: str, entry: LogEntry, now: float) -> None:

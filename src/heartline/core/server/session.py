@@ -174,7 +174,8 @@ class Session:
         message = queue[0]
         if message.serial and self.serial_running:
             return None
-        if self.limits.rate is not None and not self._take_token(now):
+        rate = self.limits.rate
+        if rate is not None and not self._take_token(now, rate):
             return None
         queue.popleft()
         message.running = True
@@ -214,7 +215,10 @@ class Session:
             self.results_bytes += len(payload)
             if self.results_bytes > self.limits.results_bytes:
                 self._shed(n)
-            self._say(payload)
+            if self.durable:
+                self._say(payload)
+            elif self.link is not None:
+                self.link.say(payload)
         return True
 
     def ack(self) -> int | None:
@@ -344,13 +348,15 @@ class Session:
                 self.results[n] = lost
                 self.results_bytes += len(lost) - len(payload)
 
-    def _take_token(self, now: float) -> bool:
-        rate = self.limits.rate or 0.0
-        self.tokens = min(max(1.0, rate), self.tokens + (now - self.tokens_at) * rate)
+    def _take_token(self, now: float, rate: float) -> bool:
+        tokens = self.tokens + (now - self.tokens_at) * rate
+        if tokens > rate:
+            tokens = min(max(1.0, rate), tokens)
         self.tokens_at = now
-        if self.tokens < 1.0 - 1e-6:
+        if tokens < 1.0 - 1e-6:
+            self.tokens = tokens
             return False
-        self.tokens = max(0.0, self.tokens - 1.0)
+        self.tokens = max(0.0, tokens - 1.0)
         return True
 
     def next_token_at(self) -> float:
