@@ -298,6 +298,8 @@ def test_restored_messages_count_as_written() -> None:
     box.told_floor(box.floor)
     assert written(box) == [7, 9]  # 1000 is beyond floor + 256
     box.ack(9)
+    box.forgotten(7)
+    box.forgotten(9)
     assert box.floor_to_tell() == 1000
 
 
@@ -386,3 +388,20 @@ def test_reading_changes_nothing() -> None:
     for _ in range(3):
         assert (box.floor, box.next_expiry(), box.in_flight, box.next_number) == (2, 2.0, 0, 4)
     assert (list(box._order), list(box._to_write), list(box._expiries)) == before
+
+
+def test_floor_waits_until_the_disk_has_forgotten():
+    """Or a crash in between would bring back a message whose answer the server has let go of."""
+    box = Outbox(OutboxLimits(), durable=True)
+    for n in (1, 2, 3):
+        box.add(Message(box.take_number(), Kind.SEND, "e", b"1"))
+        box.persisted(n)
+    box.welcome(0, 256, 1 << 20)
+    while box.next_to_write() is not None:
+        pass
+    box.ack(2)
+    assert box.floor == 1
+    box.forgotten(1)
+    assert box.floor == 2
+    box.forgotten(2)
+    assert box.floor == 3

@@ -334,6 +334,14 @@ class ClientMachine:
         self._up.outbox.persisted(n)
         self._pump()
 
+    def forgotten(self, n: int, now: float) -> None:
+        """What `Forget(n)` asked for is done: the server may forget message n as well."""
+        now = self._clock.tell(now)
+        self._up.outbox.forgotten(n)
+        if self.state in _UP:
+            self._deadlines.set_default(Due.FLOOR, now + FLOOR_DELAY)
+        self._pump()
+
     def remembered(self, session: str | None, now: float) -> None:
         """What `Remember(session, …)` asked for is on disk: messages may be written in this session."""
         self._clock.tell(now)

@@ -41,7 +41,7 @@ class Persist(Struct, frozen=True):
 
 
 class Forget(Struct, frozen=True):
-    """The message is settled; its copy on disk may go."""
+    """The message is settled; delete its copy on disk, then call `forgotten(n)`: only then the floor passes it."""
 
     n: int
 

@@ -1,10 +1,39 @@
-"""Cores that are broken on purpose, so that nobody has to take the simulator's word."""
+"""Cores that are broken on purpose, so that nobody has to take the simulator's word that it would notice.
+
+Each replaces a method or two for as long as it is asked to, and names the scenario that shows it soonest.
+
+Invariant: each is caught within MOST_SEEDS seeds of its scenario, and the core is whole again afterwards
+(test_every_broken_core_is_caught, test_the_core_is_whole_again).
+"""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Final
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
 
-BROKEN: Final[dict[str, Callable[[], AbstractContextManager[None]]]] = {}
+from heartline.core.liveness import Act, Liveness, Pulse
+from heartline.core.outbox import Message, Outbox
+from heartline.core.road import Road
+from heartline.core.server.feed import Feed, Subscription
+from heartline.core.server.flow import Flow
+from heartline.core.server.handshake import Handshake
+from heartline.core.server.link import ServerLink
+from heartline.core.server.node import Node
+from heartline.core.server.session import Pending, Session
+from heartline.core.server.tail import Batch
+
+MOST_SEEDS: Final = 100
+
+Patches = list[tuple[type, str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenCore:
+    """What is wrong, where it shows, and the replaced attributes."""
+
+    what: str
+    scenario: str
+    patches: Callable[[], Patches]
 
 
 @contextmanager
@@ -12,5 +41,201 @@ def broken(name: str) -> Iterator[None]:
     """Break the core as `name` says while this lasts. Raises ValueError for a name there is not."""
     if name not in BROKEN:
         raise ValueError(f"core must be one of {', '.join(sorted(BROKEN))}, not {name!r}")
-    with BROKEN[name]():
+    with ExitStack() as stack:
+        for owner, attribute, value in BROKEN[name].patches():
+            stack.callback(setattr, owner, attribute, owner.__dict__[attribute])
+            setattr(owner, attribute, value)
         yield
+
+
+def _acks_before_handling() -> Patches:
+    accept = ServerLink._accept
+
+    def accept_and_ack(self: ServerLink, *args: Any) -> None:
+        accept(self, *args)
+        if self.session is not None:
+            self.session.unacked = self.session.received
+            self.node.touch(self)
+
+    return [(ServerLink, "_accept", accept_and_ack), (Session, "done", property(lambda self: self.received))]
+
+
+def _reuses_numbers() -> Patches:
+    restore = Outbox.restore
+
+    def restore_without_reserve(self: Outbox, messages: list[Message], next_number: int) -> None:
+        del next_number
+        restore(self, messages, max((m.n for m in messages), default=0) + 1)
+        self._highest = 1 << 40
+
+    return [(Outbox, "restore", restore_without_reserve)]
+
+
+def _old_link_lives() -> Patches:
+    return [(Handshake, "_fence", lambda _self, _session, _instance: None)]
+
+
+def _saves_at_disconnect() -> Patches:
+    save, say = Node._save, Session._say
+
+    def save_the_detached(self: Node) -> None:
+        kept = {key: s for key, s in self.unsaved.items() if s.link is not None}
+        for key in kept:
+            del self.unsaved[key]
+        save(self)
+        self.unsaved.update(kept)
+
+    def say_at_once(self: Session, payload: bytes) -> None:
+        saved, self.saved_revision = self.saved_revision, self.revision
+        say(self, payload)
+        self.saved_revision = saved
+
+    return [(Node, "_save", save_the_detached), (Session, "_say", say_at_once)]
+
+
+def _no_window() -> Patches:
+    return [(Outbox, "_window_lets", lambda self, message: message.n < self._told + 256)]
+
+
+def _back_off_reset_by_open() -> Patches:
+    opened = Road.opened
+
+    def open_and_reset(self: Road, attempt: int) -> bool:
+        self.retry.stable()
+        return opened(self, attempt)
+
+    return [(Road, "opened", open_and_reset)]
+
+
+def _ack_settles_calls() -> Patches:
+    def settle_all(self: Outbox, n: int) -> list[Message]:
+        settled = [m for m in self._messages.values() if m.n <= n and m.written]
+        for message in settled:
+            self._settle(message)
+        return settled
+
+    return [(Outbox, "ack", settle_all), (Session, "answers", lambda _self: [])]
+
+
+def _evicts_replies() -> Patches:
+    finish = Session.finish
+
+    def finish_and_evict(self: Session, message: Pending, payload: bytes | None) -> bool:
+        known = finish(self, message, payload)
+        for n in sorted(self.results)[:-1]:
+            self.results_bytes -= len(self.results.pop(n))
+        return known
+
+    return [(Session, "finish", finish_and_evict)]
+
+
+def _expires_what_was_written() -> Patches:
+    def trim(self: Outbox) -> None:
+        while self._expiries and self._expiries[0][1] not in self._messages:
+            self._expiries.pop(0)
+            self._expiries.sort()
+
+    return [(Outbox, "_trim_expiries", trim)]
+
+
+def _answers_from_memory() -> Patches:
+    granted, headed = Feed.granted, Feed.headed
+    answers: dict[tuple[int, str, str], tuple[str, int]] = {}
+
+    def remember(self: Feed, subscription: Subscription, epoch: str, offset: int, now: float) -> None:
+        session = self.link.session
+        if session is not None:
+            answers.setdefault((id(self.link.node), session.id, subscription.channel), (epoch, offset))
+        headed(self, subscription, epoch, offset, now)
+
+    def grant(self: Feed, subscription: Subscription) -> None:
+        session, node = self.link.session, self.link.node
+        known = answers.get((id(node), session.id if session is not None else "", subscription.channel))
+        if known is None or subscription.r == 0:
+            granted(self, subscription)
+            return
+        subscription.tail = node.follow(subscription)
+        subscription.go(Flow.HEADING)
+        subscription.epoch, subscription.sent = known
+        self._ok(subscription, known[1])
+        subscription.go(Flow.LIVE)
+
+    return [(Feed, "granted", grant), (Feed, "headed", remember)]
+
+
+def _ignores_credit() -> Patches:
+    return [(Feed, "lets", lambda _self, _subscription, _entries, _size: True)]
+
+
+def _any_traffic_is_proof() -> Patches:
+    def heard(self: Liveness, now: float) -> None:
+        self.heard_at = now
+        self.pulse = Pulse.CALM
+
+    return [(Liveness, "heard", heard), (Liveness, "_calm_since", lambda self: self.heard_at)]
+
+
+def _dies_in_its_sleep() -> Patches:
+    tick = Liveness.tick
+
+    def judge_at_once(self: Liveness, now: float) -> Act:
+        if self.pulse is Pulse.PROBING and now >= self.next_deadline():
+            return Act.DEAD
+        return tick(self, now)
+
+    return [(Liveness, "tick", judge_at_once)]
+
+
+def _replay_stands_still() -> Patches:
+    write = Feed.write
+
+    def write_and_forget(self: Feed, subscription: Subscription, batch: Batch, now: float) -> None:
+        sent = subscription.sent
+        write(self, subscription, batch, now)
+        if subscription.flow is not Flow.LIVE:
+            subscription.sent = sent
+
+    return [(Feed, "write", write_and_forget)]
+
+
+def _writes_before_it_is_stored() -> Patches:
+    persisted = Outbox.take_number
+
+    def take_number(self: Outbox) -> int:
+        n = persisted(self)
+        self.persisted(n)
+        return n
+
+    return [(Outbox, "take_number", take_number)]
+
+
+BROKEN: Final[dict[str, BrokenCore]] = {
+    "acks-before-handling": BrokenCore(
+        "the server acknowledges a message before its handler has ended", "calm", _acks_before_handling
+    ),
+    "reuses-numbers": BrokenCore("a client that crashed gives out its numbers again", "client-crash", _reuses_numbers),
+    "old-link-lives": BrokenCore("a newer link does not fence the older one", "half-open", _old_link_lives),
+    "saves-at-disconnect": BrokenCore(
+        "the session record is written when the link is lost, not ahead", "restart-durable", _saves_at_disconnect
+    ),
+    "no-window": BrokenCore("everything unsettled is repeated at once after welcome", "floods", _no_window),
+    "back-off-reset-by-open": BrokenCore("an open socket resets the back-off", "dropped", _back_off_reset_by_open),
+    "ack-settles-calls": BrokenCore("an ack settles calls, so their replies are said once only", "cuts", _ack_settles_calls),
+    "evicts-replies": BrokenCore("replies are forgotten before the floor has passed them", "cuts", _evicts_replies),
+    "expires-what-was-written": BrokenCore("a message expires after it was written", "outboxes", _expires_what_was_written),
+    "answers-from-memory": BrokenCore(
+        "a resubscription is answered from memory, not from the log", "cuts", _answers_from_memory
+    ),
+    "ignores-credit": BrokenCore("the server sends beyond the credit", "consumers", _ignores_credit),
+    "any-traffic-is-proof": BrokenCore(
+        "traffic that comes in counts as proof of the way out", "half-open", _any_traffic_is_proof
+    ),
+    "dies-in-its-sleep": BrokenCore(
+        "a late wake-up declares death without a fresh probe", "sleepers", _dies_in_its_sleep
+    ),
+    "replay-stands-still": BrokenCore("replay does not advance the position", "cuts", _replay_stands_still),
+    "writes-before-stored": BrokenCore(
+        "a durable client writes a message that is not on its disk yet", "client-crash", _writes_before_it_is_stored
+    ),
+}
+"""Every broken core by name."""

@@ -251,6 +251,9 @@ class SimClient(Actor):
                 self.ledger.words[self.token(effect.message.data)].stored = True
                 self.machine.persisted(effect.message.n, self.now())
                 self.run()
+            elif isinstance(effect, do.Forget):
+                self.machine.forgotten(effect.n, self.now())
+                self.run()
             elif isinstance(effect, do.Remember):
                 self.machine.remembered(effect.session, self.now())
                 self.run()

@@ -18,7 +18,7 @@ from heartline.core.frames import INBOX
 from heartline.core.states import State
 from heartline.faults.model import FaultModel
 
-from .broken import broken
+from .broken import BROKEN, broken
 from .client import SimClient
 from .clock import Naps, Violation, World
 from .disk import Disk
@@ -332,6 +332,15 @@ def run_many(
         yield from pool.map(_one, tasks, chunksize=max(1, min(16, len(tasks) // jobs)))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def seeds_to_catch(core: str, most: int) -> tuple[int, Report] | None:
+    """How many seeds of its scenario it takes to catch a broken core, and the report; None: more than `most`."""
+    for seed in range(most):
+        report = simulate(seed, core=core, scenario=BROKEN[core].scenario)
+        if report.violation is not None:
+            return seed + 1, report
+    return None
 
 
 def main_json(

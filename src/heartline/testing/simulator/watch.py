@@ -343,7 +343,7 @@ class ClientWatch(SideWatch):
             raise Violation("bounded", f"{len(outbox)} messages, {outbox.bytes} bytes in the outbox")
         for link in list(self.pulses):
             self.owing(link, outbox.in_flight > 0 or machine._down.waiting)
-        most = 2 * client.plan.limits.credit * (len(client.subscribed) + 1) + 40
+        most = (5 * client.plan.limits.credit + 24) * (len(client.subscribed) + 1)
         if client.unread > most:
             raise Violation("bounded", f"{client.unread} items wait for the application of {client.name}")
 
