@@ -41,7 +41,7 @@ class Bench:
         if isinstance(answer, Awaitable):
             try:
                 async with asyncio.timeout(self.patience):
-                    return await answer  # type: ignore[no-any-return]
+                    return await answer
             except TimeoutError:
                 raise AssertionError(f"no answer within {self.patience} s") from None
         return answer
