@@ -52,13 +52,33 @@ exit status:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`, without the program's name (None: this process's own); returns the exit status."""
+    from .exits import leave_stdout
+
     words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _run(words)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        leave_stdout()
+        return 0
+
+
+def help_text() -> str:
+    """The help of `heartline` itself."""
+    rows = "\n".join(f"  {name:<11}{summary}" for name, summary in COMMANDS.items())
+    return _HELP.format(commands=rows)
+
+
+def _run(words: list[str]) -> int:
+    from .exits import guard
+
     name = words[0] if words else ""
     if name == "help" and len(words) > 1:
         name, words = words[1], [words[1], "--help"]
     if name in COMMANDS:
-        from .exits import guard
-
         return guard(name, import_module(f"{__name__}.{name}"), words[1:])
     if name in {"-h", "--help", "help"}:
         print(help_text(), end="")
@@ -74,9 +94,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"heartline: unknown command {name!r}{hint}\n", file=sys.stderr)
     print(help_text(), end="", file=sys.stderr)
     return 2
-
-
-def help_text() -> str:
-    """The help of `heartline` itself."""
-    rows = "\n".join(f"  {name:<11}{summary}" for name, summary in COMMANDS.items())
-    return _HELP.format(commands=rows)

@@ -63,15 +63,11 @@ def guard(name: str, command: ModuleType, words: Sequence[str]) -> int:
     try:
         command.add_arguments(parser)
         status: int = command.run(parser.parse_args(words))
-        sys.stdout.flush()
     except Stop as stop:
         say(f"heartline {name}: {stop}")
         return stop.status
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        leave_stdout()
-        return Exit.DONE
     return status
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .exits import Stop
 from .terminal import say
-from .values import beat, count, seconds
+from .values import above_0, beat, count
 
 if TYPE_CHECKING:
     from heartline.client import Connection, StateChange
@@ -30,10 +30,10 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a connection."""
     group = parser.add_argument_group("connection")
     add = group.add_argument
-    add("--give-up-after", type=seconds, metavar="S", help="end after so long without a link (default: never)")
+    add("--give-up-after", type=above_0, metavar="S", help="end after so long without a link (default: never)")
     add("--max-attempts", type=count(1), metavar="N", help="end after so many attempts in a row without progress "
         "(default: never)")  # fmt: skip
-    add("--connect-timeout", type=seconds, default=10.0, metavar="S", help="leave a dial, or a server that does not "
+    add("--connect-timeout", type=above_0, default=10.0, metavar="S", help="leave a dial, or a server that does not "
         "answer it, after so long (default 10)")  # fmt: skip
     add("--heartbeat", type=beat, metavar="I,T", help="seconds of silence before a ping, and before the link counts as "
         "dead after it (default: what the server says)")  # fmt: skip
@@ -43,7 +43,7 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--quiet", action="store_true", help="errors only")
     add("--verbose", action="store_true", help="each change of the connection's state")
-    add("--stats-every", type=seconds, metavar="S", help="counts as a line of JSON, for programs")
+    add("--stats-every", type=above_0, metavar="S", help="counts as a line of JSON, for programs")
 
 
 def make_connection(args: argparse.Namespace, outbox: "OutboxLimits | None" = None) -> "Connection":
@@ -51,8 +51,6 @@ def make_connection(args: argparse.Namespace, outbox: "OutboxLimits | None" = No
     from heartline.client import connect
     from heartline.core.policy import BackOff, ClientPolicy, Heartbeat
 
-    if args.connect_timeout <= 0:
-        raise Stop("--connect-timeout: expected a time above 0")
     policy = ClientPolicy(
         heartbeat=Heartbeat(*args.heartbeat) if args.heartbeat else None,
         back_off=BackOff(cap=10.0),
@@ -65,10 +63,16 @@ def make_connection(args: argparse.Namespace, outbox: "OutboxLimits | None" = No
         _read_login(args.login_file)  # a file that is wrong now is told at once
         login = partial(_read_login, args.login_file)
     try:
-        return connect(args.url, login=login, policy=policy, outbox=outbox, ssl=_trust(args.ca), name="heartline-cli")
+        connection = connect(
+            args.url, login=login, policy=policy, outbox=outbox, ssl=_trust(args.ca), name="heartline-cli"
+        )
     except (ValueError, TypeError) as error:
+        if "@" in args.url:  # not to be repeated on a screen
+            raise Stop("URL: expected one without user and password, see --login-file") from None
         text = str(error)
         raise Stop(f"URL{text[3:]}, not {args.url[:80]!r}" if text.startswith("url:") else text) from None
+    connection.on_gap(_ignore)  # nobody sends anything to this session
+    return connection
 
 
 def check_channel(name: str) -> str:
@@ -147,7 +151,7 @@ class LinkWatch:
         if not self._args.quiet:
             self._timers.append(self._loop.call_later(TELL_AFTER, self._tell_outage))
         limit = self._args.give_up_after
-        if limit is not None and limit < float("inf"):
+        if limit is not None:
             self._timers.append(self._loop.call_later(limit, self._give_up))
 
     def _outage_ends(self) -> None:
@@ -199,6 +203,10 @@ class Stats:
         assert self._every is not None
         self._timer = asyncio.get_running_loop().call_later(max(0.02, self._every), self._tick)
         say(json.dumps(self._counts()))
+
+
+def _ignore(_gap: object) -> None:
+    """The inbox is not used here."""
 
 
 def _when(change: "StateChange") -> str:

@@ -170,10 +170,7 @@ def _text(entry: "Entry[Any]") -> bytes:
 
     raw = bytes(entry.data)
     if raw.startswith(b'"'):
-        try:
-            return str(msgspec.json.decode(raw, type=str)).encode()
-        except (msgspec.DecodeError, UnicodeEncodeError):  # half a surrogate pair is JSON, but no text
-            return raw
+        return msgspec.json.decode(raw, type=str).encode()
     return _one_line(raw)
 
 
@@ -211,6 +208,6 @@ def _harmless(line: bytes) -> bytes:
 
 
 def _gap_text(gap: "Gap") -> str:
-    which = f"entries {gap.after + 1:,} to {gap.to:,}" if gap.to > gap.after else f"entries up to {gap.to:,}"
+    which = f"entries {gap.after + 1:,} to {gap.to:,}" if gap.reason != "epoch" else "entries behind the last one"
     why = _REASONS.get(gap.reason, gap.reason)
-    return f"gap: {which} of {gap.channel!r} (epoch {gap.epoch}) may be lost: {why}"
+    return f"gap: {which} of {gap.channel!r} may be lost: {why} (epoch {gap.epoch})"

@@ -36,7 +36,7 @@ def load_app(name: str) -> Server:
         except AttributeError:
             raise Stop(f"module {module_name!r} has no {attribute!r}{_candidates(module_name)}") from None
     if not isinstance(found, Server):
-        raise Stop(f"{name!r} is a {type(found).__name__}, expected a heartline.Server{_candidates(module_name)}")
+        raise Stop(f"{name!r} is of type {type(found).__name__}, expected a heartline.Server{_candidates(module_name)}")
     return found
 
 

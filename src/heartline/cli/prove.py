@@ -28,7 +28,7 @@ from .running import run as run_job
 from .tally import Tally
 from .terminal import StatusLine, say
 from .texts import Text, first_difference, given_text, standard_text
-from .values import beat, count, number, seconds
+from .values import above_0, beat, count, maybe_ever, number
 
 CHANNEL = "proof"
 RULES = {"cut_every": 0.5, "freeze_every": 1.5, "freeze_for": 3.0, "latency": 0.005, "jitter": 0.005}
@@ -60,12 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output", metavar="FILE", help="keep what arrived in this file")
     add("--rate", type=number, default=1000.0, metavar="N", help="lines sent a second, 0: as fast as it goes; slow "
         "enough that many links die before the text is through (default 1000)")  # fmt: skip
-    add("--kill-listener-every", type=seconds, metavar="S", help="also kill the listener, and go on from the place it "
+    add("--kill-listener-every", type=above_0, metavar="S", help="also kill the listener, and go on from the place it "
         "printed last (default: never)")  # fmt: skip
     add("--heartbeat", type=beat, default=(0.5, 0.5), metavar="I,T", help="silence before a ping, and before a link is "
         "left after it (default 0.5,0.5)")  # fmt: skip
     add("--seed", type=count(), default=0, metavar="N", help="another course of events (default 0)")
-    add("--timeout", type=seconds, metavar="S", help="end without success after so long (default: a minute more than "
+    add("--timeout", type=maybe_ever, metavar="S", help="end without success after so long (default: a minute more than "
         "three times what it should take)")  # fmt: skip
     add("--json", action="store_true", help="the result as a JSON object on stdout")
     add("--quiet", action="store_true", help="the result only")

@@ -5,7 +5,6 @@ Invariant: it keeps what was published within its limits in entries and bytes, a
 """
 
 import html
-import math
 from collections.abc import Sequence
 
 from heartline import __version__
@@ -17,6 +16,7 @@ from .values import named
 
 HISTORY = 1_000_000
 HISTORY_BYTES = 256 << 20
+UNLIMITED = 1e9  # frames a second that no link reaches
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>heartline relay</title>
@@ -38,9 +38,14 @@ def make_relay(
     history_bytes: int = HISTORY_BYTES,
     origins: Sequence[str] = (),
     heartbeat: Heartbeat | None = None,
+    *,
+    secure: bool = False,
 ) -> Server:
-    """A server without limits of rate, one rule for all channels, and a page that says so."""
-    limits = ServerLimits(rate=None, frames=math.inf)
+    """A server without limits of rate, one rule for all channels, and a page that says so.
+
+    `secure`: it will be served over TLS.
+    """
+    limits = ServerLimits(rate=None, frames=UNLIMITED)
     app = Server(limits=limits, heartbeat=heartbeat, origins="*" if "*" in origins else origins)
     app.channel("{name:path}", history=history, history_bytes=history_bytes, publish=True)
 
@@ -50,7 +55,7 @@ def make_relay(
         host = request.headers.get("host", named("127.0.0.1", 8000))
         text = _PAGE.format(
             history=history,
-            url=html.escape(f"ws://{host}/"),
+            url=html.escape(f"{'wss' if secure else 'ws'}://{host}/"),
             links=stats.links,
             sessions=stats.sessions,
             published=stats.entries_published,

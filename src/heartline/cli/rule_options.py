@@ -12,7 +12,7 @@ from typing import Any
 from heartline.faults.rules import Direction, FaultRules, rule_fields
 
 from .exits import Stop
-from .values import number, seconds
+from .values import maybe_ever, number
 
 _METAVAR = {"s": "S", "bytes/s": "BYTES/S", "share": "X"}
 
@@ -30,7 +30,7 @@ def add_rules(parser: argparse.ArgumentParser, defaults: Mapping[str, Any] | Non
             group.add_argument(option, action=argparse.BooleanOptionalAction, default=default, help=text)
         else:
             told = text if default is None else f"{text} Default {default:g}."
-            parse = seconds if unit == "s" else number
+            parse = maybe_ever if unit == "s" else number
             group.add_argument(option, type=parse, default=default, metavar=_METAVAR[unit], help=told)
 
 

@@ -92,8 +92,9 @@ class Sender:
         self._status = StatusLine(not args.quiet)
         self._began = time.monotonic()
         self._input_bytes = 0
-        self._input_size = _size_of(sys.stdin.fileno())
+        self._input_size = 0
         self._next_due = 0.0
+        self._hopeless = False
 
     async def run(self) -> int:
         """Send everything; the exit status."""
@@ -101,6 +102,7 @@ class Sender:
 
         limits = OutboxLimits(messages=UNSETTLED + 1, bytes=64 << 20, full=Full.WAIT)
         connection = make_connection(self._args, limits)
+        self._input_size = _size_of(sys.stdin.fileno())
         async with connection:
             self._watch = LinkWatch(connection, self._args)
             stats = Stats(self._args.stats_every, self.counts)
@@ -163,6 +165,7 @@ class Sender:
             await ledger.collect()
             self._show()
             if ledger.code in _HOPELESS and not ledger.handled:
+                self._hopeless = True
                 raise Stop(f"nothing can be published there: {ledger.failures()[0]}", Exit.NOT_DONE)
 
     async def _pace(self, per_second: float) -> None:
@@ -212,7 +215,7 @@ class Sender:
     def _report(self, status: Exit, text: str) -> int:
         ledger, took = self._ledger, time.monotonic() - self._began
         self._status.clear()
-        for line in ledger.failures():
+        for line in [] if self._hopeless else ledger.failures():
             say(line)
         if not self._args.quiet:
             links = f" over {self._watch.links:,} links" if self._watch.links > 1 else ""
@@ -231,8 +234,9 @@ class Sender:
         await connection.end()
         await self._ledger.collect()
         ledger = self._ledger
-        rest = f"; {ledger.failed:,} that were under way:" if ledger.failed else ""
-        say(f"interrupted: {ledger.handled:,} lines handled, the last one is line {ledger.last_handled:,}{rest}")
+        last = f", up to line {ledger.last_handled:,}" if ledger.handled else ""
+        rest = f"; {ledger.failed:,} not:" if ledger.failed else ""
+        say(f"interrupted: {ledger.handled:,} lines handled{last}{rest}")
         for line in ledger.failures():
             say(line)
 

@@ -121,6 +121,7 @@ def _relay(args: argparse.Namespace) -> object:
         args.history_bytes or HISTORY_BYTES,
         args.origin or (),
         Heartbeat(*args.heartbeat) if args.heartbeat else None,
+        secure=args.tls_cert is not None,
     )
 
 

@@ -36,7 +36,7 @@ class Tally:
     began: float = field(default_factory=time.monotonic)
     ended: float = 0.0
     _last_line: float = 0.0
-    _told: float = 0.0
+    _told: float = field(default_factory=time.monotonic)
     _incarnation: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -96,7 +96,8 @@ class Tally:
         counts = f"sent {self.sent:,}  handled {self.handled:,}  received {self.received:,}"
         line = f"{counts}  {died}  {', '.join(out) or 'both have a link'}"
         if status.visible:
-            status.show(f"{bar(self.received / self.text.lines)} {line}")
+            out = [f"{name} {seconds:.1f} s without" for name, seconds in sorted(self.outage.items())]
+            status.show(f"{bar(self.received / self.text.lines, 12)} {counts}  {died}  {', '.join(out)}")
         elif time.monotonic() - self._told >= PLAIN_EVERY:
             self._told = time.monotonic()
             say(f"{self.seconds:6.1f} s  {line}")

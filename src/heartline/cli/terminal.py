@@ -7,8 +7,9 @@ import contextlib
 import shutil
 import sys
 import time
+from weakref import WeakSet
 
-_shown: "list[StatusLine]" = []
+_shown: "WeakSet[StatusLine]" = WeakSet()
 
 
 def say(line: str) -> None:
@@ -27,7 +28,7 @@ class StatusLine:
         self._drawn = 0.0
         self._length = 0
         if self.visible:
-            _shown.append(self)
+            _shown.add(self)
 
     def due(self) -> bool:
         """Whether `show` would draw now."""

@@ -10,17 +10,29 @@ import re
 from collections.abc import Callable
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+LONGEST_BEAT = 86_400.0
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def seconds(text: str) -> float:
-    """A time: 2, 0.5, 500ms, 2s, 1m, 1h, inf."""
-    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|min|m|h|)", text.strip().lower())
-    if found is not None:
-        return float(found[1]) * _UNITS[found[2]]
-    if text.strip().lower() == "inf":
-        return math.inf
-    raise argparse.ArgumentTypeError(f"expected a time such as 2, 0.5, 500ms or 1m, not {text[:40]!r}")
+    """A time from 0 on: 2, 0.5, 500ms, 2s, 1m, 1h."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d*)?|\.\d+)\s*(ms|s|min|m|h|)", text.strip().lower())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"expected a time such as 2, 0.5, 500ms or 1m, not {text[:40]!r}")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def above_0(text: str) -> float:
+    """A time that is longer than nothing."""
+    value = seconds(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("expected a time above 0")
+    return value
+
+
+def maybe_ever(text: str) -> float:
+    """A time, or inf."""
+    return math.inf if text.strip().lower() == "inf" else seconds(text)
 
 
 def size(text: str) -> int:
@@ -79,9 +91,9 @@ def beat(text: str) -> tuple[float, float]:
     parts = text.split(",")
     if len(parts) != 2:
         raise argparse.ArgumentTypeError(f"expected INTERVAL,TIMEOUT such as 25,10, not {text[:40]!r}")
-    interval, timeout = seconds(parts[0]), seconds(parts[1])
-    if not (0 < interval < math.inf and 0 < timeout < math.inf):
-        raise argparse.ArgumentTypeError(f"expected two times above 0, not {text[:40]!r}")
+    interval, timeout = above_0(parts[0]), above_0(parts[1])
+    if max(interval, timeout) > LONGEST_BEAT:
+        raise argparse.ArgumentTypeError(f"expected times of at most a day, not {text[:40]!r}")
     return interval, timeout
 
 
