@@ -67,7 +67,7 @@ class Raw:
     # what tests say
 
     def say(self, *frame: Any) -> None:
-        self.text(json.dumps(frame))
+        self.text(json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
 
     def text(self, text: str | bytes) -> None:
         assert self.socket is not None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from heartline.core.frames import INBOX
-from heartline.core.names import KnownNames
+from heartline.core.names import KnownNames, check_name
 from heartline.core.ports import Broker, History
 from heartline.core.server.session import Pending
 from heartline.core.server.session import Session as CoreSession
@@ -46,16 +46,22 @@ class Entries:
             return self._rules[channel]
         except KeyError:
             pass
-        found = None
-        for rule in self._hub.options.channels:
-            parts = rule.match(channel)
-            if parts is not None:
-                found = (rule, parts)
-                break
+        found = self._find(channel)
         if len(self._rules) >= _RULES_KEPT:
             self._rules.clear()
         self._rules[channel] = found
         return found
+
+    def _find(self, channel: str) -> tuple[Channel, dict[str, str]] | None:
+        try:
+            check_name(channel, "channel")
+        except ValueError:
+            return None
+        for rule in self._hub.options.channels:
+            parts = rule.match(channel)
+            if parts is not None:
+                return rule, parts
+        return None
 
     async def publish(self, channel: str, event: str, data: Any, key: str | None) -> int:
         """Add an entry of the application."""
