@@ -6,6 +6,7 @@ Invariant: nothing is dialled here, and nothing that can be seen to be wrong pas
 import ssl as ssl_module
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 
 from heartline.core.policy import ClientPolicy, OutboxLimits
@@ -70,4 +71,7 @@ def connect(
 
 @cache
 def _own_version() -> str:
-    return version_of("heartline")
+    try:
+        return version_of("heartline")
+    except PackageNotFoundError:  # used from a source tree
+        return "unknown"

@@ -96,6 +96,7 @@ class Runner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)  # where all were done, gather waits for nothing (3.12), nor for their callbacks
 
     async def close(self) -> None:
         """Cancel what still runs, and let the parked tasks end."""
