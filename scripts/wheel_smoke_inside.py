@@ -34,6 +34,7 @@ def check_command() -> None:
 async def check_conversation() -> None:
     """A request gets its reply, and a subscriber what is published."""
     app = heartline.Server()
+    app.channel("news")
 
     @app.on("echo")
     async def echo(session: heartline.Session, text: str) -> str:
@@ -45,19 +46,13 @@ async def check_conversation() -> None:
             reply = await conn.request("echo", "hi", type=str)
             assert reply == "hi", reply
 
-            async def publish_until_cancelled() -> None:
-                # Entries published before the subscription stands are rightly not delivered.
-                while True:
-                    await app.publish("news", "line", "extra, extra")
-                    await asyncio.sleep(0.02)
-
-            async with asyncio.TaskGroup() as group:
-                publishing = group.create_task(publish_until_cancelled())
-                async for entry in conn.subscribe("news"):
-                    assert entry.event == "line", entry
-                    assert entry.data == "extra, extra", entry
-                    break
-                publishing.cancel()
+            news = conn.subscribe("news")
+            await news.ready()
+            offset = await app.publish("news", "line", "extra, extra")
+            async for entry in news:
+                assert isinstance(entry, heartline.Entry), entry
+                assert (entry.offset, entry.event, entry.data) == (offset, "line", "extra, extra"), entry
+                break
 
 
 if __name__ == "__main__":
