@@ -82,7 +82,7 @@ class Children:
             env=_environment(),
             limit=LINE,
             start_new_session=True,  # Ctrl-C is ours: it ends them in order
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_ending_with_parent(),
         )  # fmt: skip
         child = Child(name, process)
         self._all.append(child)
@@ -127,13 +127,12 @@ class Children:
             if not line:
                 return
             text = line.decode(errors="replace").rstrip()
-            said: dict[str, Any] | str = text
             if text.startswith("{"):
-                with contextlib.suppress(ValueError):
-                    said = json.loads(text)
-            if isinstance(said, str):
+                with contextlib.suppress(ValueError):  # a kill may cut it off
+                    self._heard(child.name, json.loads(text))
+            elif text:
                 child.said.append(text)
-            self._heard(child.name, said)
+                self._heard(child.name, text)
 
 
 def _environment() -> dict[str, str]:
@@ -143,8 +142,11 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{rest}" if rest else here, "PYTHONUNBUFFERED": "1"}
 
 
-def _end_with_parent() -> None:
-    """Linux: end this child when its parent is killed and can end nobody."""
+def _ending_with_parent() -> Callable[[], None] | None:
+    """Linux: what ends a child when its parent is killed and can end nobody."""
+    if sys.platform != "linux":
+        return None
     import ctypes
 
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    prctl = ctypes.CDLL(None).prctl  # looked up here: a forked child does as little as possible
+    return lambda: prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -129,11 +129,11 @@ class Tally:
 
     def report(self, problems: list[str], difference: Difference | None) -> str:
         """For people."""
-        faults = f"{self.cuts:,} cuts, {self.freezes:,} freezes"
+        faults = f"{_many(self.cuts, 'cut')}, {_many(self.freezes, 'freeze')}"
         if self.refused:
-            faults += f", {self.refused:,} dials refused"
+            faults += f", {_many(self.refused, 'dial')} refused"
         if self.kills:
-            faults += f", listener killed {self.kills:,} times"
+            faults += f", listener killed {_many(self.kills, 'time')}"
         size, unended = self.text.size + self.text.unended, " (with the line feed its last line lacks)"
         silence = self.longest_silence
         rows = [
@@ -158,3 +158,7 @@ class Tally:
         if not problems and difference is None:
             lines.append("kept: every line once, in order, byte for byte the same")
         return "\n".join(lines)
+
+
+def _many(amount: int, what: str) -> str:
+    return f"{amount:,} {what}{'' if amount == 1 else 's'}"
