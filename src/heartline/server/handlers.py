@@ -40,7 +40,7 @@ class Handler:
     on_crash: str
     decode: Callable[[bytes], Any]
     call: Callable[[Session, Pending, Any], Any]
-    encode: Callable[[Any], bytes]
+    encode_reply: Callable[[int, Any], bytes]
 
 
 def make_handler(event: str, function: Callable[..., Any], *, concurrent: bool, on_crash: str) -> Handler:
@@ -138,13 +138,13 @@ def _caller(function: Callable[..., Any], wants: tuple[str, ...]) -> Callable[[S
     return call
 
 
-def _reply_encoder(event: str, hint: Any) -> Callable[[Any], bytes]:
-    """Encode a reply, after checking that it is what the annotation promises.
+def _reply_encoder(event: str, hint: Any) -> Callable[[int, Any], bytes]:
+    """Encode a reply (PROTOCOL 3.3), after checking that it is what the annotation promises.
 
     An instance of the very class that was promised passes as it is: its own fields are not looked at again.
     """
     if hint is Any or hint is inspect.Signature.empty:
-        return _encode
+        return lambda n, value: _encode(("reply", n, value))
     try:
         msgspec.json.Decoder(hint)
     except (TypeError, ValueError, NameError) as error:
@@ -152,8 +152,10 @@ def _reply_encoder(event: str, hint: Any) -> Callable[[Any], bytes]:
     convert = msgspec.convert
     if isinstance(hint, type) and not typing.get_args(hint):
 
-        def encode_exact(value: Any) -> bytes:
-            return _encode(value if type(value) is hint else convert(value, hint, from_attributes=True))
+        def encode_exact(n: int, value: Any) -> bytes:
+            if type(value) is not hint:
+                value = convert(value, hint, from_attributes=True)
+            return _encode(("reply", n, value))
 
         return encode_exact
-    return lambda value: _encode(convert(value, hint, from_attributes=True))
+    return lambda n, value: _encode(("reply", n, convert(value, hint, from_attributes=True)))
