@@ -127,7 +127,7 @@ class Session:
         self.writing = 0
         self.revision = 0
         self.saved_revision = 0
-        self.held: list[tuple[int, bytes]] = []
+        self.held: list[tuple[int, bytes, int]] = []
 
     # accepting
 
@@ -216,7 +216,7 @@ class Session:
             if self.results_bytes > self.limits.results_bytes:
                 self._shed(n)
             if self.durable:
-                self._say(payload)
+                self._say(payload, n)
             elif self.link is not None:
                 self.link.say(payload)
         return True
@@ -251,8 +251,8 @@ class Session:
 
     def answers(self) -> list[bytes]:
         """Everything to be said again after welcome, in the order of numbers; what is not saved yet comes later."""
-        later = {payload for _, payload in self.held}
-        return [self.results[n] for n in sorted(self.results) if self.results[n] not in later]
+        later = {n for _, _, n in self.held}
+        return [self.results[n] for n in sorted(self.results) if n not in later]
 
     def hand_over(self) -> None:
         """Another node goes on from here: what was not started was never accepted, and its client says it again."""
@@ -311,9 +311,9 @@ class Session:
 
     # the inside
 
-    def _say(self, payload: bytes) -> None:
+    def _say(self, payload: bytes, n: int = 0) -> None:
         if self.durable and (self.held or self.revision > self.saved_revision):
-            self.held.append((self.revision, payload))
+            self.held.append((self.revision, payload, n))
         elif self.link is not None:
             self.link.say(payload)
 

@@ -85,9 +85,9 @@ def _saves_at_disconnect() -> Patches:
         save(self)
         self.unsaved.update(kept)
 
-    def say_at_once(self: Session, payload: bytes) -> None:
+    def say_at_once(self: Session, payload: bytes, n: int = 0) -> None:
         saved, self.saved_revision = self.saved_revision, self.revision
-        say(self, payload)
+        say(self, payload, n)
         self.saved_revision = saved
 
     return [(Node, "_save", save_the_detached), (Session, "_say", say_at_once)]
