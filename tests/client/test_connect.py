@@ -173,3 +173,15 @@ def test_headers_that_a_function_gets_wrong_are_refused_for_good(run: Run) -> No
                 await conn.connected(5)
 
     run(main())
+
+
+def test_a_trace_that_fails_harms_nothing(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    def trace(now: float, what: str, details: dict[str, object]) -> None:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        async with world() as w, w.connect(trace=trace) as conn:
+            assert await conn.request("echo", 1) == 1
+
+    run(main())
+    assert "trace= raised" in caplog.text

@@ -10,7 +10,7 @@ import inspect
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec import Raw, json
@@ -94,10 +94,10 @@ def encode(argument: str, value: object) -> bytes:
         raise ValueError(f"{argument}: cannot be written as JSON: {error}") from None
 
 
-async def ask(source: Source[_T]) -> _T:
-    """The value of a source, now."""
+async def ask(source: Any) -> Any:
+    """The value of a `Source`, now."""
     value = source() if callable(source) else source
-    return cast(_T, await value if inspect.isawaitable(value) else value)
+    return await value if inspect.isawaitable(value) else value
 
 
 async def login_payload(source: Source[object]) -> Raw:

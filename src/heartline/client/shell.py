@@ -56,7 +56,7 @@ class Shell:
             Random(),
             secrets.token_urlsafe(16),
             about=options.about,
-            trace=options.trace,
+            trace=None if options.trace is None else self._trace,
         )
         self.tasks: set[asyncio.Task[None]] = set()
         self.links: dict[int, Link] = {}
@@ -139,8 +139,15 @@ class Shell:
 
     def trace(self, what: str, details: dict[str, object]) -> None:
         """Report something that matters."""
-        if self.options.trace is not None:
-            self.options.trace(now(), what, details)
+        self._trace(now(), what, details)
+
+    def _trace(self, at: float, what: str, details: dict[str, object]) -> None:
+        if self.options.trace is None:
+            return
+        try:
+            self.options.trace(at, what, details)
+        except Exception:
+            logger.exception("trace= raised")
 
     # the timer
 
