@@ -5,7 +5,7 @@ turn fans out, acknowledges and writes records ahead, once for all that happened
 
 Invariants:
 - effects are carried out in order, and handlers start after them (test_effects_before_starts);
-- one turn starts at most BUDGET handlers, so that a flood delays timers and other links only a little
+- one turn of the loop starts at most BUDGET handlers, so that a flood delays timers and other links only a little
   (test_starts_have_a_budget);
 - what a closing link still holds is written before the socket closes (test_refusals_are_heard);
 - a fault in one effect loses no other (test_a_fault_in_one_effect_loses_no_other);
@@ -216,13 +216,14 @@ class Hub:
                 self._write()
         finally:
             self._turning = False
-        if node.ready and not budget and self._budget and not self._more_scheduled:
+            self._budget = budget
+        if node.ready and not budget and not self._more_scheduled and not self.stopping:
             self._more_scheduled = True
             self.loop.call_soon(self._more)
         if not self._end_scheduled and node.wants_flush:
             self._end_scheduled = True
             self.loop.call_soon(self._end_turn)
-        if node.throttled and self._throttle is None and self._budget:
+        if node.throttled and self._throttle is None and not self.stopping:
             self._throttle = self.loop.call_later(THROTTLE, self._unthrottle)
 
     def _carry_out(self) -> None:
@@ -238,7 +239,9 @@ class Hub:
 
     def _more(self) -> None:
         self._more_scheduled = False
-        self.turn()
+        if not self.stopping:
+            self._budget = BUDGET
+            self.turn()
 
     def _end_turn(self) -> None:
         self._end_scheduled = False
