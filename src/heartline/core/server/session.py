@@ -343,8 +343,10 @@ class Session:
             if self.results_bytes <= self.limits.results_bytes:
                 return
             payload = self.results[n]
+            lost = b'["fail",%d,%b]' % (n, REPLY_LOST)
+            if len(payload) <= len(lost):
+                return  # to forget so small a reply would need more room than to keep it
             if n != newest and payload.startswith(b'["reply"'):
-                lost = b'["fail",%d,%b]' % (n, REPLY_LOST)
                 self.results[n] = lost
                 self.results_bytes += len(lost) - len(payload)
 
