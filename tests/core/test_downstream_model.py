@@ -182,7 +182,18 @@ class DownstreamModel(RuleBasedStateMachine):
     def cut(self) -> None:
         self.kit.lose()
 
-    @rule(channel=st.sampled_from(CHANNELS), steps=st.lists(st.sampled_from((1, 1, 1, 3)), min_size=1, max_size=6))
+    @rule(channel=st.sampled_from(CHANNELS), n=st.integers(0, 5), answers=st.integers(0, 3))
+    @precondition(lambda self: self.kit.state in {State.OPEN, State.GREETING})
+    def flap(self, channel: str, n: int, answers: int) -> None:
+        """Lose the link, get another, and handle something while it is being greeted or answered."""
+        self.kit.lose()
+        self.connect()
+        if answers:
+            self.deliver(answers)
+        if n:
+            self.handle(channel, n)
+
+    @rule(channel=st.sampled_from(CHANNELS), steps=st.lists(st.sampled_from((1, 1, 1, 3)), min_size=1, max_size=8))
     def publish(self, channel: str, steps: list[int]) -> None:
         for step in steps:
             self.logs[channel].append(step)
