@@ -237,6 +237,15 @@ def test_at_is_told_even_where_the_old_epoch_had_the_same_offset() -> None:
     assert reader.tell() == 4
 
 
+def test_at_is_told_anew_after_a_new_epoch_on_the_same_link() -> None:
+    reader = live("E", 4)
+    gap(reader, "F", 0, 0, "epoch")
+    take(reader, 1, 2, 3, 4)
+    for offset in (0, 1, 2, 3, 4):
+        reader.handle("F", offset, 4)
+    assert reader.tell() == 4
+
+
 def test_handled_while_asking_is_untold() -> None:
     reader = live()
     take(reader, 11, 12)
