@@ -22,7 +22,7 @@ def test_simulate_runs_one_seed() -> None:
     one, same = (json.loads(run("simulate", "--seed", "7", "--scenario", "calm").stdout) for _ in range(2))
     assert (one["schedules"], one["steps"]) == (1, same["steps"])
     assert (
-        json.loads(run("simulate", "--seeds", "1", "--from", "7", "--scenario", "calm").stdout)["steps"] == one["steps"]
+        json.loads(run("simulate", "--seeds", "1", "--seed", "7", "--scenario", "calm").stdout)["steps"] == one["steps"]
     )
 
 

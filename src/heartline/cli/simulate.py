@@ -24,7 +24,7 @@ violation it ends: stderr shows what happened last, and the command that repeats
 _EXAMPLES = """\
 examples:
   heartline simulate --seeds 2000             seeds 0 to 1999
-  heartline simulate --seeds 500 --from 2000  500 more
+  heartline simulate --seeds 500 --seed 2000  500 more, from seed 2000 on
   heartline simulate --seed 1234              this one alone, with its trace if it fails
   heartline simulate --seeds 200 --scenario client-crash
   heartline simulate --list                   the scenarios, and the cores that are broken on purpose
@@ -38,11 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description, parser.epilog = _DESCRIPTION, _EXAMPLES
     add = parser.add_argument
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--seeds", type=count(1), metavar="N", help="run N schedules")
-    which.add_argument("--seed", type=count(), metavar="K", help="run the schedule of seed K alone")
-    which.add_argument("--list", action="store_true", help="name the scenarios and the broken cores")
-    add("--from", type=count(), default=0, dest="first", metavar="K", help="first seed of --seeds (default 0)")
+    add("--seeds", type=count(1), metavar="N", help="run N schedules (default 1, where --seed is given)")
+    add("--seed", type=count(), metavar="K", help="the first one's seed (default 0)")
+    add("--list", action="store_true", help="name the scenarios and the broken cores")
     add("--scenario", metavar="NAME", help="faults of one kind (default mix: several at once)")
     add("--broken", metavar="NAME", help="break the core in this way first")
     add("--jobs", type=count(1), metavar="J", help="processes to use (default: one for each core)")
@@ -62,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         raise Stop("say how many schedules, --seeds N, or which one, --seed K (see heartline simulate --help)")
     _check_known("--scenario", args.scenario, list(SCENARIOS))
     _check_known("--broken", args.broken, list(BROKEN))
-    seeds = [args.seed] if args.seed is not None else range(args.first, args.first + args.seeds)
+    first = args.seed or 0
+    seeds = range(first, first + (args.seeds or 1))
     jobs = min(len(seeds), args.jobs or os.cpu_count() or 1)
     summary, status = main_json(seeds, scenario=args.scenario, core=args.broken, jobs=jobs)
     violation = summary["violation"]
