@@ -93,7 +93,8 @@ class Handshake:
         if link.state is not LinkState.RESUMING or hello is None or hello.session is None:
             return
         node = self._node
-        if hello.session in node.sessions:
+        held = node.sessions.get(hello.session)
+        if held is not None and not held.anonymous:
             self._look(link)
         elif record is None:
             self._create(link)
