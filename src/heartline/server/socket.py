@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 
 class HubSocket:
-    """A `LinkHandler`. `request` is what the application's login may look at."""
+    """A `BatchHandler`. `request` is what the application's login may look at."""
 
-    __slots__ = ("_hub", "link", "request", "socket")
+    __slots__ = ("_hub", "link", "on_read_end", "request", "socket")
 
     def __init__(self, hub: "Hub", request: Request) -> None:
         self._hub = hub
+        self.on_read_end = hub.turn
         self.request = request
         self.socket: Socket | None = None
         self.link: ServerLink | None = None
@@ -34,11 +35,10 @@ class HubSocket:
         self._hub.socket_opened(self)
 
     def on_message(self, data: bytes) -> None:
-        """One frame."""
+        """One frame; the turn comes when all of this read are here."""
         link = self.link
         if link is not None:
             self._hub.node.received(link, data, now())
-            self._hub.turn()
 
     def on_binary(self, data: bytes) -> None:
         """Nothing here speaks binary (PROTOCOL 1.2)."""
@@ -70,15 +70,14 @@ class HubSocket:
     def write(self, out: list[bytes | Batch]) -> None:
         """Write what the link has to say."""
         socket = self.socket
-        if socket is None:
+        if socket is None or not out:
             return
-        for item in out:
-            if isinstance(item, bytes):
-                socket.send(item)
-            else:
-                if item.wire is None:
-                    item.wire = b"".join(map(frame_text, item.payloads))
-                socket.send_framed(item.wire)
+        if len(out) > 1:
+            socket.send_framed(b"".join([frame_text(i) if isinstance(i, bytes) else _wire(i) for i in out]))
+        elif isinstance(out[0], bytes):
+            socket.send(out[0])
+        else:
+            socket.send_framed(_wire(out[0]))
         if socket.congested and self.link is not None:
             self.link.congested = True
 
@@ -95,3 +94,10 @@ class HubSocket:
         """Drop the socket without a word."""
         if self.socket is not None:
             self.socket.abort()
+
+
+def _wire(batch: Batch) -> bytes:
+    """A batch as it goes to the sockets of all who follow."""
+    if batch.wire is None:
+        batch.wire = b"".join(map(frame_text, batch.payloads))
+    return batch.wire

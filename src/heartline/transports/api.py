@@ -174,6 +174,13 @@ class LinkHandler(Protocol):
         """The write buffer fell to `write_low` after the socket was congested."""
 
 
+class BatchHandler(LinkHandler, Protocol):
+    """A `LinkHandler` that answers all messages of one read together, in one write."""
+
+    def on_read_end(self) -> None:
+        """Everything that one read brought has been handed over; it may have been nothing."""
+
+
 @dataclass(frozen=True)
 class Accept:
     """A router's yes to an upgrade. `subprotocol` must be one the request offers."""

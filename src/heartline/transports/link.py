@@ -3,6 +3,8 @@
 Invariants:
 - Order: the first frame of a loop turn is written at once if nothing is joined, the others leave in one write at the
   turn's end; whatever closes the link flushes first.
+- A `BatchHandler` hears the end of each read, and before anything that is no whole message: what came before it is
+  answered before it.
 - A link that is closing or failing is deaf: no message reaches its handler.
 - `on_close` comes once, after everything else, with the peer's code, or ours when it sent none, or 1006.
 - A link that was closed is gone after `CLOSE_WAIT` seconds at most, whatever the peer does.
@@ -12,6 +14,7 @@ Invariants:
 
 import asyncio
 import logging
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
@@ -76,6 +79,7 @@ class Link(WSListener):
         "_limits",
         "_loop",
         "_on_message",
+        "_on_read_end",
         "_plain",
         "_received",
         "_seen",
@@ -105,6 +109,7 @@ class Link(WSListener):
     ) -> None:
         self._handler = handler
         self._on_message = handler.on_message
+        self._on_read_end: Callable[[], None] | None = getattr(handler, "on_read_end", None)  # of a BatchHandler
         self._turn = turn
         self._limits = limits
         self._loop = turn.loop
@@ -261,22 +266,46 @@ class Link(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
         if kind is not _TEXT or not frame.fin or not self._plain or frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._end_read()  # what came before it is answered before it
             self._rare_frame(kind.value, frame)
+            self._end_read()
             return
         data = frame.get_payload_as_bytes()
         if not data.isascii() and not is_utf8(data):
             self._fail(1007, "text is not UTF-8")
             return
-        if not frame.last_in_buffer:
+        on_read_end = self._on_read_end
+        if frame.last_in_buffer:
+            if not self._joined:
+                self._seen = _IN_CALLBACK
+        elif on_read_end is not None:
+            self._hand_over(data)
+            return
+        else:
             self._seen = self._turn.number  # more is coming in this turn: join the answers from the first on
-        elif not self._joined:
-            self._seen = _IN_CALLBACK
         try:
             self._on_message(data)
+            if on_read_end is not None:
+                on_read_end()
         except Exception:  # noqa: BLE001  # logged there
             self._handler_raised("on_message")
         if not self._joined:
             self._seen = _NEVER
+
+    def _hand_over(self, data: bytes) -> None:
+        """One message of a read of several, to a handler that answers them at its end."""
+        try:
+            self._on_message(data)
+        except Exception:  # noqa: BLE001  # logged there
+            self._handler_raised("on_message")
+
+    def _end_read(self) -> None:
+        """Have everything answered that was handed over."""
+        if self._on_read_end is not None:
+            try:
+                self._on_read_end()
+            except Exception:  # noqa: BLE001  # logged there
+                self._handler_raised("on_read_end")
 
     def _rare_frame(self, opcode: int, frame: WSFrame) -> None:
         """Everything but a whole text message on an open link."""
@@ -371,6 +400,7 @@ class Link(WSListener):
 
     def _fail(self, code: int, reason: str) -> None:
         """The peer broke the rules: say so and end the link."""
+        self._end_read()
         logger.info("%s broke the WebSocket protocol: %d %s", self.peer, code, reason)
         self.close(code, reason)
 
@@ -388,6 +418,7 @@ class Link(WSListener):
             return
         handshake = self._ws.close_handshake
         if handshake is not None and handshake.recv is not None:  # type: ignore[redundant-expr]  # stubs
+            self._end_read()
             self._say_close(1000, b"")
         else:
             self.wants_linger = True
