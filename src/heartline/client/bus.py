@@ -19,7 +19,7 @@ from heartline.core.names import check_name
 from .items import Decode, Gap, Volatile, convert, decode, decoder_of
 from .lane import Lane
 
-logger = logging.getLogger("heartline.client")
+_logger = logging.getLogger("heartline.client")
 
 MOST_VOLATILE = 1000
 Item: TypeAlias = effects.Entry | effects.Lost | effects.Volatile
@@ -133,7 +133,7 @@ class Bus:
             try:
                 awaitable = self._call(one, item)
             except Exception:
-                logger.exception("%s raised", _name_of(item))
+                _logger.exception("%s raised", _name_of(item))
                 continue
             if awaitable is not None:
                 return self._await_rest(awaitable, handlers[i + 1 :], item)
@@ -145,7 +145,7 @@ class Bus:
         try:
             await awaitable
         except Exception:
-            logger.exception("%s raised", _name_of(item))
+            _logger.exception("%s raised", _name_of(item))
         further = self._call_all(rest, item)
         if further is not None:
             await further
@@ -153,14 +153,14 @@ class Bus:
     def _handle_gap(self, lost: effects.Lost) -> Awaitable[object] | None:
         gap = Gap(lost.channel, lost.epoch, lost.after, lost.to, lost.reason)
         if not self._gap_handlers:
-            logger.warning("entries of the inbox may be lost (%s): no on_gap handler", gap.reason)
+            _logger.warning("entries of the inbox may be lost (%s): no on_gap handler", gap.reason)
             return None
         awaitables = []
         for handler in list(self._gap_handlers):
             try:
                 result = handler(gap)
             except Exception:
-                logger.exception("%s raised", _name_of(lost))
+                _logger.exception("%s raised", _name_of(lost))
                 continue
             if inspect.isawaitable(result):
                 awaitables.append(result)
@@ -170,7 +170,7 @@ class Bus:
         self._trace("client.no_handler", {"channel": item.channel, "event": item.event})
         if item.event not in self._unheard and len(self._unheard) < 1000:
             self._unheard.add(item.event)
-            logger.debug("nobody listens to %r: its messages are let go", item.event)
+            _logger.debug("nobody listens to %r: its messages are let go", item.event)
 
 
 async def _one_after_another(awaitables: Sequence[Awaitable[object]]) -> None:

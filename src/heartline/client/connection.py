@@ -27,7 +27,7 @@ from .shell import Shell
 from .states import StateChange, StateWatch
 from .subscription import Subscription
 
-logger = logging.getLogger("heartline.client")
+_logger = logging.getLogger("heartline.client")
 
 T = TypeVar("T")
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
@@ -93,7 +93,7 @@ class Connection:
             await self.settled(self._shell.options.linger)
         except (TimeoutError, HeartlineError) as error:
             if self.state is not State.CLOSED:
-                logger.warning("closed with %d messages not settled (%s)", self.pending, error)
+                _logger.warning("closed with %d messages not settled (%s)", self.pending, error)
 
     def __del__(self) -> None:
         shell = getattr(self, "_shell", None)

@@ -46,13 +46,13 @@ class Feed:
     def __init__(
         self, channel: str, cursor: Cursor | None, machine: ClientMachine, run_soon: Callable[[], None]
     ) -> None:
-        self.channel = channel
+        self.channel: str = channel
         self.cursor = cursor
         self.queue: deque[Entry | Lost] = deque()
         self.held: Entry | Lost | None = None
         self.waiting: list[Wake] = []
-        self.granted = False
-        self.closed = False
+        self.granted: bool = False
+        self.closed: bool = False
         self.refused: Unsubscribed | None = None
         self.lane: Lane[Entry | Lost] | None = None
         self._machine = machine

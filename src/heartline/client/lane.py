@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
-logger = logging.getLogger("heartline.client")
+_logger = logging.getLogger("heartline.client")
 
 _T = TypeVar("_T")
 
@@ -28,7 +28,7 @@ async def wait_ended(tasks: Iterable[asyncio.Task[None]]) -> None:
     if others:
         _, late = await asyncio.wait(others, timeout=TASKS_END)
         for task in late:
-            logger.warning("closed, but %r goes on: it does not stop when it is cancelled", task)
+            _logger.warning("closed, but %r goes on: it does not stop when it is cancelled", task)
 
 
 class Lane(Generic[_T]):
@@ -91,7 +91,7 @@ class Lane(Generic[_T]):
         try:
             return self._handle(item)
         except Exception:
-            logger.exception("%s raised", self._name_of(item))
+            _logger.exception("%s raised", self._name_of(item))
             return None
 
     async def _serve(self, item: _T, awaitable: Awaitable[object]) -> None:
@@ -119,9 +119,9 @@ class Lane(Generic[_T]):
             task = current_task()
             if task is None or task.cancelling():
                 raise
-            logger.error("%s was cancelled by something it awaited", self._name_of(item))
+            _logger.error("%s was cancelled by something it awaited", self._name_of(item))
         except Exception:
-            logger.exception("%s raised", self._name_of(item))
+            _logger.exception("%s raised", self._name_of(item))
         self._done(item)
 
 

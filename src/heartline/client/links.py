@@ -21,7 +21,7 @@ from heartline.transports.clock import now
 from .lane import current_task
 from .options import Options, ask, login_payload
 
-logger = logging.getLogger("heartline.client")
+_logger = logging.getLogger("heartline.client")
 
 _T = TypeVar("_T")
 
@@ -44,9 +44,9 @@ class Link:
     __slots__ = ("_machine", "_owner", "_run", "attempt", "login", "opened", "send", "socket")
 
     def __init__(self, attempt: int, login: Raw, owner: Owner) -> None:
-        self.attempt = attempt
-        self.login = login
-        self.opened = False
+        self.attempt: int = attempt
+        self.login: Raw = login
+        self.opened: bool = False
         self.socket: Socket | None = None
         self.send: Callable[[bytes], None] = _mute
         self._owner = owner
@@ -114,7 +114,7 @@ async def _from_source(what: str, value: Awaitable[_T]) -> _T:
     try:
         return await value
     except Exception as error:
-        logger.debug("%s= raised", what, exc_info=True)
+        _logger.debug("%s= raised", what, exc_info=True)
         raise _SourceFailed(f"{what}: {type(error).__name__}: {error}") from error
 
 

@@ -30,7 +30,7 @@ class Receipt:
     __slots__ = ("_wait", "n", "settled")
 
     def __init__(self, n: int, wait: Callable[["Receipt"], Coroutine[Any, Any, None]]) -> None:
-        self.n = n
+        self.n: int = n
         self.settled: Settle | None = None
         self._wait = wait
 

@@ -34,7 +34,7 @@ from .options import Options, login_payload
 from .outcomes import Outcomes
 from .states import States
 
-logger = logging.getLogger("heartline.client")
+_logger = logging.getLogger("heartline.client")
 
 GOODBYE = 1.0  # seconds that sockets get to close in good manner
 LEAST_DELAY = 0.001  # event loops round; the machine does not mind being called late
@@ -50,7 +50,7 @@ class Shell:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.machine = ClientMachine(
+        self.machine: ClientMachine = ClientMachine(
             options.policy,
             NativeClient(),
             Random(),
@@ -61,9 +61,9 @@ class Shell:
         self.tasks: set[asyncio.Task[None]] = set()
         self.links: dict[int, Link] = {}
         self.feeds: dict[str, Feed] = {}
-        self.states = States(self.want_delivery)
-        self.outcomes = Outcomes(self.machine, self.states, options.policy.outbox.full, self.run)
-        self.bus = Bus(self._inbox_handled, self.want_delivery, self.trace, self.tasks)
+        self.states: States = States(self.want_delivery)
+        self.outcomes: Outcomes = Outcomes(self.machine, self.states, options.policy.outbox.full, self.run)
+        self.bus: Bus = Bus(self._inbox_handled, self.want_delivery, self.trace, self.tasks)
         self._dialler = Dialler(options, self, self.links, self.tasks)
         self._drain = self.machine.drain
         self._running = False
@@ -147,7 +147,7 @@ class Shell:
         try:
             self.options.trace(at, what, details)
         except Exception:
-            logger.exception("trace= raised")
+            _logger.exception("trace= raised")
 
     # the timer
 
@@ -222,7 +222,7 @@ class Shell:
         if feed is not None:
             feed.refuse(effect)
             if feed.lane is not None:
-                logger.warning("%s", feed.refusal())
+                _logger.warning("%s", feed.refusal())
 
     def _renew(self, effect: effects.Renew) -> None:
         assert self.loop is not None
@@ -235,7 +235,7 @@ class Shell:
         change = self.states.changed(effect)
         if change.old is change.new:
             return
-        logger.debug("%s → %s: %s", effect.old, effect.new, effect.reason)
+        _logger.debug("%s → %s: %s", effect.old, effect.new, effect.reason)
         if change.new in {State.REFUSED, State.CLOSED}:
             self.outcomes.refused()
         elif change.new is State.GAVE_UP:
@@ -249,7 +249,7 @@ class Shell:
         try:
             payload = await login_payload(self.options.login)
         except Exception as error:  # the application's own, and is told
-            logger.warning("login= raised during a renewal: %s", type(error).__name__, exc_info=True)
+            _logger.warning("login= raised during a renewal: %s", type(error).__name__, exc_info=True)
             self.trace("client.renewal_failed", {"error": type(error).__name__})
             return
         self.machine.login(payload, now())

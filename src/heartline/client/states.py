@@ -18,7 +18,7 @@ from heartline.core.effects import Changed
 from heartline.core.errors import BadFrame, ConnectionClosed, GaveUp, HeartlineError, LoginRefused, Replaced
 from heartline.core.states import State
 
-logger = logging.getLogger("heartline.client")
+_logger = logging.getLogger("heartline.client")
 
 KEPT_CHANGES = 64
 _UP = frozenset({State.OPEN, State.MOVING})
@@ -45,8 +45,8 @@ class States:
     """Where the connection stands, and who wants to know."""
 
     def __init__(self, want_delivery: Callable[["States"], None]) -> None:
-        self.last = StateChange(State.IDLE, State.IDLE, "", 0)
-        self.denied = False
+        self.last: StateChange = StateChange(State.IDLE, State.IDLE, "", 0)
+        self.denied: bool = False
         """the last dial was refused by HTTP 401 or 403"""
         self._want_delivery = want_delivery
         self._listeners: list[Callable[[StateChange], object]] = []
@@ -79,7 +79,7 @@ class States:
                 try:
                     listener(change)
                 except Exception:
-                    logger.exception("a state callback raised")
+                    _logger.exception("a state callback raised")
 
     def listen(self, listener: Callable[[StateChange], object]) -> Callable[[], None]:
         """Call `listener` from now on; returns what ends it."""
