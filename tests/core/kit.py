@@ -85,7 +85,7 @@ class Kit:
             machine.connect(self.now)
         elif machine.state in {State.WAITING, State.GAVE_UP, State.REFUSED}:
             machine.retry_now(self.now)
-        if machine.state is State.DIALLING:
+        if machine.state in {State.DIALLING, State.MOVING}:
             self.opened()
         return self.hear(*welcome(session, **more))
 

@@ -1,6 +1,7 @@
 """Close codes against the data file that every language reads."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from heartline.core.codes import Code, CodeClass, classify
@@ -19,7 +20,7 @@ def test_every_code_has_a_class() -> None:
     edges = [(r["from"], r["to"]) for r in FILE["ranges"]]
     assert edges[0][0] == 0
     assert edges[-1][1] == 4999
-    assert all(before[1] + 1 == after[0] for before, after in zip(edges, edges[1:], strict=False))
+    assert all(before[1] + 1 == after[0] for before, after in pairwise(edges))
     for entry in FILE["ranges"]:
         for code in range(entry["from"], entry["to"] + 1):
             assert classify(code).value == named.get(code, entry["class"]), code

@@ -160,7 +160,7 @@ class DownstreamModel(RuleBasedStateMachine):
         kit.opened()
         self.look()
         limits = {"credit": CREDIT}
-        self.pipe.append(welcome("s", resumed="s" == kit.machine.session, limits=limits))
+        self.pipe.append(welcome("s", resumed=kit.machine.session == "s", limits=limits))
 
     @rule(n=st.integers(1, 12))
     @precondition(lambda self: self.kit.state in {State.OPEN, State.GREETING})

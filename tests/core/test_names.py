@@ -8,7 +8,7 @@ from heartline.core.names import KnownNames, check_channel, check_name, is_name
 def test_at_names_belong_to_the_protocol() -> None:
     assert not is_name("@")
     assert not is_name("@who/room")
-    with pytest.raises(ValueError, match="event must have .* not '@x'"):
+    with pytest.raises(ValueError, match="event must have"):
         check_name("@x", "event")
 
 

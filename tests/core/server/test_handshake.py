@@ -87,7 +87,7 @@ def test_old_link_is_fenced() -> None:
         assert [m.n for m in world.started] == [1]
         assert one.heard == before
         world.answer_held()
-        assert [frame[0] for frame in two.heard] == ["welcome", "reply", "ack"]
+        assert [frame[0] for frame in two.heard] == ["welcome", "reply"]
         assert two.session.generation == 2
 
 
@@ -110,10 +110,9 @@ def test_handshake_has_a_time_limit() -> None:
 def test_wrong_key_is_refused() -> None:
     world = World()
     one = world.peer()
-    thief = world.peer(welcome=False)
-    for key in ("", "id", "id1x", "ID1", "é"):
+    for key in ("0", "id", "id1x", "ID1", "é"):
         thief = world.peer(welcome=False)
-        thief.resume(one, key="x") if False else thief.hello(session="id0", key=key or "0")
+        thief.hello(session="id0", key=key)
         assert thief.heard == [
             ["refused", {"code": "not_your_session", "message": "wrong key, or another identity", "retry": False}]
         ]
@@ -233,9 +232,10 @@ def test_credentials_expire_on_a_live_link() -> None:
     world = World()
     world.verdict = lambda login: Accepted("user", login, 100.0)
     one = world.peer(login="first")
-    world.advance(69.0)
-    assert ["expiring", {"in": 30.0}] not in one.heard
-    one.say(["ping", 1])
+    for at in (20.0, 40.0, 60.0, 69.0):
+        world.advance(at)
+        one.say(["ping", 1])
+    assert "expiring" not in one.kinds()
     world.advance(71.0)
     [expiring] = [frame for frame in one.heard if frame[0] == "expiring"]
     assert 29.0 <= expiring[1]["in"] <= 30.0

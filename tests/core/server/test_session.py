@@ -1,5 +1,7 @@
 """Numbers, repeats, answers and acknowledgements of one session, as a client sees them (PROTOCOL 3)."""
 
+from typing import Any
+
 import pytest
 
 from heartline.core.errors import BadFrame
@@ -12,7 +14,7 @@ from tests.core.server.world import World
 LOST = {"code": "reply_lost", "message": "it was handled; the reply is no longer kept", "handled": True}
 
 
-def overlapping(**more: object) -> World:
+def overlapping(**more: Any) -> World:
     """A world whose handlers may overlap."""
     return World(serial_of=lambda _kind, _event: False, **more)
 
