@@ -278,11 +278,10 @@ class Link(WSListener):
         if frame.last_in_buffer:
             if not self._joined:
                 self._seen = _IN_CALLBACK
-        elif on_read_end is not None:
-            self._hand_over(data)
-            return
-        else:
+        elif on_read_end is None:
             self._seen = self._turn.number  # more is coming in this turn: join the answers from the first on
+        else:
+            on_read_end = None
         try:
             self._on_message(data)
             if on_read_end is not None:
@@ -291,13 +290,6 @@ class Link(WSListener):
             self._handler_raised("on_message")
         if not self._joined:
             self._seen = _NEVER
-
-    def _hand_over(self, data: bytes) -> None:
-        """One message of a read of several, to a handler that answers them at its end."""
-        try:
-            self._on_message(data)
-        except Exception:  # noqa: BLE001  # logged there
-            self._handler_raised("on_message")
 
     def _end_read(self) -> None:
         """Have everything answered that was handed over."""
