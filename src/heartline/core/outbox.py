@@ -241,7 +241,8 @@ class Outbox:
             message.written = True
             if self._expiries:
                 self._trim_expiries()
-            self._in_flight = self._highest = message.n
+            self._in_flight = message.n
+            self._highest = max(self._highest, message.n)
             self._flight += 1
             self._flight_bytes += message.size
             return message
