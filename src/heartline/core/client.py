@@ -16,7 +16,6 @@ Invariants:
 
 from collections.abc import Mapping
 from random import Random
-from typing import cast
 
 from msgspec import Raw, Struct
 
@@ -25,20 +24,16 @@ from .codes import Code, CodeClass, classify
 from .cursors import Reader
 from .deadlines import Due
 from .downstream import Downstream
-from .effects import Effect, ForgetCursor, Remember, Renew, Transmit
+from .effects import Effect, ForgetCursor, Renew, Transmit
 from .errors import BadFrame, ConnectionClosed
 from .frames import (
     INBOX,
     NULL,
     Ack,
-    Beat,
     Bye,
-    Cursor,
     Expiring,
     Fail,
     Gap,
-    Hello,
-    HelloBody,
     Login,
     Move,
     Msg,
@@ -51,6 +46,7 @@ from .frames import (
     Reply,
     Welcome,
 )
+from .identity import Identity
 from .liveness import Act, Liveness
 from .names import KnownNames, check_channel
 from .outbox import Kind, Message, Outbox, size_of
@@ -84,14 +80,10 @@ class ClientMachine:
         about: Mapping[str, object] | None = None,
         trace: Trace | None = None,
     ) -> None:
-        self.session: str | None = None
         self._policy = policy
         self._codec = codec
-        self._instance = instance
-        self._about = dict(about or {})
-        self._key: str | None = None
-        self._stored = saved is None
         self._effects: list[Effect] = []
+        self._me = Identity(instance, about or {}, saved, self._effects)
         self._clock = Clock()
         self._names = KnownNames()
         outbox = Outbox(policy.outbox, durable=saved is not None, first=saved.next_number if saved else 1)
@@ -107,9 +99,6 @@ class ClientMachine:
             self._restore(saved, outbox)
 
     def _restore(self, saved: Saved, outbox: Outbox) -> None:
-        if saved.session is not None and saved.key is not None:
-            self.session, self._key = saved.session, saved.key
-            self._stored = True
         outbox.restore(list(saved.messages), saved.next_number)
         self._places.update(saved.cursors)
         inbox = self._places.pop(INBOX, None)
@@ -122,6 +111,11 @@ class ClientMachine:
     def state(self) -> State:
         """Where the connection stands."""
         return self._road.state
+
+    @property
+    def session(self) -> str | None:
+        """The session to come back to."""
+        return self._me.session
 
     @property
     def attempt(self) -> int:
@@ -286,13 +280,10 @@ class ClientMachine:
         self._clock.tell(now)
         if not self._road.opened(attempt):
             return
-        wish = self._policy.heartbeat
-        beat = None if wish is None else Beat(wish.interval, wish.timeout)
         floor = self._up.outbox.floor
         self._up.outbox.told_floor(floor)
-        cursors = cast(list[Cursor], self._down.cursors(resuming=self.session is not None))
-        body = HelloBody(self._instance, floor, self.session, self._key, login, cursors, self._about, beat)
-        self._write(Hello(body))
+        cursors = self._down.cursors(resuming=self.session is not None)
+        self._write(self._me.hello(floor, login, cursors, self._policy.heartbeat))
 
     def failed(self, attempt: int, now: float, reason: str, *, fatal: bool = False) -> None:
         """The dial failed; `fatal` when no repetition can help."""
@@ -345,8 +336,7 @@ class ClientMachine:
     def remembered(self, session: str | None, now: float) -> None:
         """What `Remember(session, …)` asked for is on disk: messages may be written in this session."""
         self._clock.tell(now)
-        if session is not None and session == self.session:
-            self._stored = True
+        if self._me.remembered(session):
             self._pump()
 
     def tick(self, now: float) -> None:
@@ -384,23 +374,17 @@ class ClientMachine:
     def _welcomed(self, frame: Welcome, now: float) -> None:
         body = frame.body
         known = self.session is not None
-        if body.resumed:
-            if body.session != self.session:
-                raise BadFrame("welcome: resumed a session we did not name")
-            if body.received > self._up.outbox.highest_written:
-                self._outgrown(body.received)
-                return
-        elif body.key is None or body.received:
-            raise BadFrame("welcome: a new session has a key and has received nothing")
+        self._me.check(body)
+        if body.received > self._up.outbox.highest_written:
+            self._outgrown(body.received)
+            return
         self._road.welcomed("resumed" if body.resumed else "the server lost the session" if known else "new session")
         self._life = Liveness(Heartbeat(body.heartbeat.interval, body.heartbeat.timeout), now)
         if known and not body.resumed:
             self._up.session_lost("the server lost this session")
         self._down.welcomed(body)
         if not body.resumed:
-            self.session, self._key = body.session, body.key
-            self._stored = not self._up.outbox.durable
-            self._effects.append(Remember(self.session, self._key))
+            self._me.adopt(body)
         self._up.welcomed(body)
         self._plan_at(now)
         self._pump()
@@ -408,7 +392,7 @@ class ClientMachine:
     def _outgrown(self, received: int) -> None:
         """The session has numbers we never wrote: this outbox was set back, or copied (PROTOCOL 2.4)."""
         self._up.session_lost("the outbox is older than its session", received)
-        self._forget_session()
+        self._me.forget()
         self._road.abandon(Code.ABANDONED, "the outbox is older than its session")
 
     def _refused(self, frame: Refused) -> None:
@@ -426,11 +410,7 @@ class ClientMachine:
     def _end_session(self, reason: str) -> None:
         """The session is over: everything gets its outcome, and nothing is left to come back to."""
         self._up.give_up(reason)
-        self._forget_session()
-
-    def _forget_session(self) -> None:
-        self.session = self._key = None
-        self._effects.append(Remember(None, None))
+        self._me.forget()
 
     # frames of an open link, the frequent ones first
 
@@ -489,7 +469,7 @@ class ClientMachine:
 
     def _pump(self) -> None:
         if self.state in _UP:
-            if self._stored:
+            if self._me.stored:
                 self._up.expire(self._clock.now)
                 self._up.pump()
             self._await()
