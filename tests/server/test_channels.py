@@ -185,7 +185,7 @@ async def test_a_failing_hook_harms_one_link() -> None:
         assert await one.hear("ok", n=4) == ["ok", 4, {}]
         two.say("sub", 5, "slow/2")
         two.say("sub", 6, "slow/2")
-        await until(lambda: hub_of(app).asking.running == 3)
+        await until(lambda: hub_of(app).judging.running == 3)
         gate.set()
         assert (await two.hear("ok"))[1] == 6
         await one.hears_nothing()

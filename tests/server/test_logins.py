@@ -365,7 +365,7 @@ async def test_logins_have_a_time_limit(caplog: pytest.LogCaptureFixture) -> Non
             link.say("login", "slow")
             assert (await link.hear("refused"))[1]["code"] == "failed"
             assert ended == ["slow", "slow"]
-        assert hub_of(app).asking.running == 0
+        assert hub_of(app).judging.running == 0
 
 
 @on_loop

@@ -73,6 +73,7 @@ class Hub:
         self.broker = broker
         self.stage = Stage.NEW
         self.runner = Runner(self.loop)
+        self.judging = Runner(self.loop, beside=self.runner)
         self.asking = Runner(self.loop, beside=self.runner)
         self.calls = Calls(self, options.handlers)
         self.entries = Entries(self, broker)
@@ -162,6 +163,7 @@ class Hub:
         self._budget = 0
         try:
             await self.runner.cancel()
+            await self.judging.cancel()
             if not self.broker.durable:
                 for session in list(self.node.sessions.values()):
                     self.node.end_session(session, "the server stops")

@@ -23,7 +23,7 @@ from heartline.core.server.presence import WHO
 from heartline.core.server.session import Session as CoreSession
 from heartline.transports.clock import now
 
-from .eager import as_coroutine
+from .eager import Runner, as_coroutine
 from .refusals import Refuse
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Questions:
             verdict = self._hub.options.judge(effect.payload, link.info)
             return verdict if isinstance(verdict, Accepted) else self._in_time(verdict)
 
-        self.ask(judge, judged, lambda error: judged(_login_failed(error)))
+        self.ask(judge, judged, lambda error: judged(_login_failed(error)), self._hub.judging)
 
     async def _in_time(self, verdict: Awaitable[Accepted]) -> Accepted:
         async with asyncio.timeout(self._hub.options.limits.hello_timeout):
@@ -115,11 +115,13 @@ class Questions:
         def refused(error: BaseException) -> None:
             if isinstance(error, Refuse):
                 self._node.authorised(subscription, error.code, error.message)
+            elif isinstance(error, asyncio.CancelledError) and self._hub.stopping:
+                self._node.authorised(subscription, "failed", "the server stops")
             else:
                 logger.error("the subscription hook of %r failed", rule.pattern, exc_info=error)
                 self._node.authorised(subscription, "failed", "the hook failed")
 
-        self.ask(lambda: rule.may_subscribe(self._hub.facade(core), parts), answer, refused)
+        self.ask(lambda: rule.may_subscribe(self._hub.facade(core), parts), answer, refused, self._hub.judging)
 
     def _tell(self, hooks: list[Callable[..., Any]], core: CoreSession, *more: Any) -> None:
         for hook in hooks:
@@ -255,12 +257,13 @@ class Questions:
         question: Callable[[], "MaybeAwaitable[_T]"],
         answered: Callable[[_T], None],
         failed: Callable[[BaseException], None],
+        runner: Runner | None = None,
     ) -> None:
         """Put a question that may be answered at once or later; exactly one of the two is called."""
         try:
             answer = question()
             if hasattr(answer, "__await__"):
-                _, value, task = self._hub.asking.start(as_coroutine(cast("Awaitable[_T]", answer)))
+                _, value, task = (runner or self._hub.asking).start(as_coroutine(cast("Awaitable[_T]", answer)))
                 if task is not None:
                     task.add_done_callback(lambda task: self._answered(task, answered, failed))
                     return
