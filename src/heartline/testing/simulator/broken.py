@@ -220,9 +220,13 @@ BROKEN: Final[dict[str, BrokenCore]] = {
     ),
     "no-window": BrokenCore("everything unsettled is repeated at once after welcome", "floods", _no_window),
     "back-off-reset-by-open": BrokenCore("an open socket resets the back-off", "dropped", _back_off_reset_by_open),
-    "ack-settles-calls": BrokenCore("an ack settles calls, so their replies are said once only", "cuts", _ack_settles_calls),
+    "ack-settles-calls": BrokenCore(
+        "an ack settles calls, so their replies are said once only", "cuts", _ack_settles_calls
+    ),
     "evicts-replies": BrokenCore("replies are forgotten before the floor has passed them", "cuts", _evicts_replies),
-    "expires-what-was-written": BrokenCore("a message expires after it was written", "outboxes", _expires_what_was_written),
+    "expires-what-was-written": BrokenCore(
+        "a message expires after it was written", "outboxes", _expires_what_was_written
+    ),
     "answers-from-memory": BrokenCore(
         "a resubscription is answered from memory, not from the log", "cuts", _answers_from_memory
     ),

@@ -280,6 +280,7 @@ class SimClient(Actor):
         word = Word(token, self.index, self.process, kind, event)
         word.idempotent = rng.random() < plan.idempotent_chance
         word.fails = kind is not Kind.PUB and rng.random() < plan.fail_chance
+        word.reply_size = rng.choice((0, 0, 300))
         word.seconds = rng.choice((0.0, rng.uniform(0.0, plan.handler_seconds)))
         expires = rng.choice((0.05, 0.5, 3.0)) if rng.random() < plan.expiry_chance else None
         target = rng.choice(self.wanted) if kind is Kind.PUB else ""

@@ -292,7 +292,10 @@ def _floods(rng: Random, plan: Plan) -> Plan:
     plan = _network(
         rng, plan, cut_every=rng.choice((0.3, 0.8)), latency=0.02, bandwidth=rng.choice((20_000.0, 80_000.0))
     )
-    return replace(plan, send_every=rng.choice((1.0, 4.0)), burst=60, size=300, big_chance=0.05, clients=1)
+    limits = ServerLimits(rate=None, results_bytes=rng.choice((100, 1 << 20)))
+    return replace(
+        plan, send_every=rng.choice((1.0, 4.0)), burst=60, size=300, big_chance=0.05, clients=1, limits=limits
+    )
 
 
 def _calm(_rng: Random, plan: Plan) -> Plan:

@@ -403,8 +403,8 @@ class ServerWatch(SideWatch):
             feed = link.feed
             self.owing(link, feed.in_flight > 0)
             self._check_feed(link)
-        for link in [link for link in self.pulses if link not in node.links]:
-            del self.pulses[link]
+        for gone in [link for link in self.pulses if link not in node.links]:
+            del self.pulses[gone]
         for session in node.sessions.values():
             self._check_session(session)
 
