@@ -17,7 +17,7 @@ from heartline.faults.model import FaultModel
 from heartline.faults.rules import Direction, FaultRules
 from heartline.testing.simulator import BROKEN, SCENARIOS, draw, main_json, run_many, seeds_to_catch, simulate
 from heartline.testing.simulator.broken import MOST_SEEDS, broken
-from heartline.testing.simulator.clock import MOST_AT_ONCE, Actor, Naps, Violation, World
+from heartline.testing.simulator.clock import Actor, Naps, Violation, World
 from heartline.testing.simulator.disk import Disk
 from heartline.testing.simulator.ledger import Ledger
 from heartline.testing.simulator.network import SimLink
@@ -158,8 +158,7 @@ def test_running_in_circles_is_a_violation() -> None:
 
     again()
     with pytest.raises(Violation, match="circles") as caught:
-        for _ in range(MOST_AT_ONCE + 2):
-            world.step()
+        run_out(world)
     assert caught.value.name == "progress"
 
 

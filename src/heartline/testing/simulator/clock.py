@@ -189,12 +189,12 @@ class Actor:
         when = max(self.world.now, due - self.skew)
         late, early, twice = self.naps.draw(self.world.now)
         if early and when > self.world.now:
-            self.at((self.world.now + when) / 2, lambda: self._early_tick())
+            self.at((self.world.now + when) / 2, self._early_tick)
         self.napping = late if late > 0.05 else 0.0
         self.slept += self.napping
         self.at(when + late, lambda: self._fire(alarm, due))
         if twice:
-            self.at(when + late, lambda: self._early_tick())
+            self.at(when + late, self._early_tick)
 
     def new_life(self) -> None:
         """Forget everything that was planned."""

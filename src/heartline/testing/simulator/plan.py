@@ -126,17 +126,16 @@ def _policy(rng: Random, outbox: OutboxLimits | None = None) -> ClientPolicy:
     )
 
 
-def _network(rng: Random, plan: Plan, **more: Any) -> Plan:
+def _network(plan: Plan, **more: Any) -> Plan:
     return replace(plan, network=replace(plan.network, **more))
 
 
 def _cuts(rng: Random, plan: Plan) -> Plan:
-    return _network(rng, plan, cut_every=rng.choice((0.4, 2.0, 6.0)), cut_loses_data=rng.random() < 0.7)
+    return _network(plan, cut_every=rng.choice((0.4, 2.0, 6.0)), cut_loses_data=rng.random() < 0.7)
 
 
 def _half_open(rng: Random, plan: Plan) -> Plan:
-    return _network(
-        rng, plan,
+    return _network(plan,
         freeze_every=rng.choice((3.0, 8.0)),
         freeze_for=rng.choice((1.0, 6.0, 20.0, float("inf"))),
         freeze_direction=rng.choice((None, Direction.UP, Direction.DOWN, Direction.UP, Direction.DOWN)),
@@ -146,8 +145,7 @@ def _half_open(rng: Random, plan: Plan) -> Plan:
 
 
 def _bad_dials(rng: Random, plan: Plan) -> Plan:
-    return _network(
-        rng, _cuts(rng, plan),
+    return _network(_cuts(rng, plan),
         refuse_chance=rng.choice((0.2, 0.6)), hang_chance=rng.choice((0.0, 0.3)),
         refuse_every=rng.choice((None, 6.0)), refuse_for=4.0,
     )  # fmt: skip
@@ -283,15 +281,13 @@ def _closing(rng: Random, plan: Plan) -> Plan:
     return replace(plan, close_chance=1.0, fuss_every=1.5, resubscribe_every=3.0)
 
 
-def _dropped(rng: Random, plan: Plan) -> Plan:
+def _dropped(_rng: Random, plan: Plan) -> Plan:
     return replace(plan, greet_and_drop=True, send_every=None, publish_every=3.0)
 
 
 def _floods(rng: Random, plan: Plan) -> Plan:
     """More messages at once than the window, over links that die sooner than all of them can be repeated."""
-    plan = _network(
-        rng, plan, cut_every=rng.choice((0.3, 0.8)), latency=0.02, bandwidth=rng.choice((20_000.0, 80_000.0))
-    )
+    plan = _network(plan, cut_every=rng.choice((0.3, 0.8)), latency=0.02, bandwidth=rng.choice((20_000.0, 80_000.0)))
     limits = ServerLimits(rate=None, results_bytes=rng.choice((100, 1 << 20)))
     return replace(
         plan, send_every=rng.choice((1.0, 4.0)), burst=60, size=300, big_chance=0.05, clients=1, limits=limits

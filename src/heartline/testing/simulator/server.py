@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BUDGET = 64
 
 
-def is_serial(kind: Kind, event: str) -> bool:
+def is_serial(_kind: Kind, event: str) -> bool:
     """Events that begin with c may overlap."""
     return not event.startswith("c")
 

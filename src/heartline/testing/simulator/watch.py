@@ -1,7 +1,7 @@
 """What each side may write and hold, looked at from outside while it does (PROTOCOL 2, 3, 5, 7; design §1).
 
 Invariants, each checked under this name: `one_dial`, `final_close`, `numbers`, `floor`, `flight`, `back_off`,
-`no_bad_frames`, `dead_links_are_found`, `no_death_in_sleep`, `one_owner`, `bounded`, `written_after_stored`,
+`no_bad_frames`, `one_owner`, `bounded`, `written_after_stored`,
 `said_is_saved`.
 """
 
@@ -36,13 +36,11 @@ from heartline.dialects.native import decode_down, decode_up
 
 from .clock import Violation
 from .network import SimLink
+from .pulse import SLACK, SideWatch
 
 if TYPE_CHECKING:
     from .client import SimClient
     from .server import SimNode
-
-SLACK = 0.15
-FAREWELLS = (Code.BAD_FRAME,)
 
 
 class Dice(Random):
@@ -56,106 +54,6 @@ class Dice(Random):
         """Draw, and remember how high it could have been."""
         self.ceiling = b
         return super().uniform(a, b)
-
-
-class Pulse:
-    """When a side last had a sign of life, and since when it is owed one that proves the way out."""
-
-    def __init__(self, now: float, slept: float, heartbeat: Heartbeat) -> None:
-        self.heard = (now, slept)
-        self.proof = (now, slept)
-        self.owed: tuple[float, float] | None = None
-        self.heartbeat = heartbeat
-        self.probed_late = False
-        self.checking = False
-
-
-class SideWatch:
-    """The heartbeat as both sides must keep it."""
-
-    actor: "SimClient | SimNode"
-    grain = 0.0
-
-    def __init__(self) -> None:
-        self.pulses: dict[object, Pulse] = {}
-        self.late = 0.0
-
-    def ticking(self, late: float) -> None:
-        """A tick is about to be given, `late` seconds after it was due."""
-        self.late = late
-
-    def begin_pulse(self, link: object, heartbeat: Heartbeat) -> None:
-        """A link is open here."""
-        actor = self.actor
-        self.pulses[link] = pulse = Pulse(actor.world.now, actor.slept - actor.napping, heartbeat)
-        self._check_later(link, pulse)
-
-    def heard(self, link: object) -> None:
-        """Something came in."""
-        pulse = self.pulses.get(link)
-        if pulse is not None:
-            pulse.heard = (self.actor.world.now, self.actor.slept - self.actor.napping)
-
-    def proven(self, link: object) -> None:
-        """Something came in that proves the way out."""
-        pulse = self.pulses.get(link)
-        if pulse is not None:
-            pulse.proof = (self.actor.world.now, self.actor.slept - self.actor.napping)
-            pulse.probed_late = False
-
-    def owing(self, link: object, outstanding: bool) -> None:
-        """Whether the peer owes an answer."""
-        pulse = self.pulses.get(link)
-        if pulse is None:
-            return
-        if not outstanding:
-            pulse.owed = None
-        elif pulse.owed is None:
-            pulse.owed = (self.actor.world.now, self.actor.slept - self.actor.napping)
-
-    def pinged(self, link: object) -> None:
-        """A ping went out; if this was a late wake-up, it is the fresh probe."""
-        pulse = self.pulses.get(link)
-        if pulse is not None and self.late > max(1.0, pulse.heartbeat.timeout / 2):
-            pulse.probed_late = True
-
-    def buried(self, link: object) -> None:
-        """A side declares its peer dead."""
-        pulse = self.pulses.get(link)
-        if (
-            pulse is not None
-            and self.late > max(1.0, pulse.heartbeat.timeout / 2) + self.grain
-            and not pulse.probed_late
-        ):
-            raise Violation("no_death_in_sleep", f"{self.actor.name} woke {self.late:.2f} s late and declared death")
-        self.actor.ledger.count("dead links found")
-
-    def _check_later(self, link: object, pulse: Pulse) -> None:
-        self.actor.after(self._bound(pulse)[0] - self.actor.world.now + 0.001, lambda: self._check(link, pulse))
-
-    def _bound(self, pulse: Pulse) -> tuple[float, str]:
-        slept = self.actor.slept
-        beat = pulse.heartbeat
-        allowed = beat.interval + beat.timeout + self.grain + SLACK
-
-        def until(since: tuple[float, float]) -> float:
-            excused = slept - since[1]
-            return since[0] + allowed + (2 * excused + beat.timeout if excused > 0 else 0.0)
-
-        when, why = until(pulse.heard), "heard nothing"
-        if pulse.owed is not None:
-            owed = until(max(pulse.owed, pulse.proof))
-            if owed < when:
-                when, why = owed, "had no proof of the way out"
-        return when, why
-
-    def _check(self, link: object, pulse: Pulse) -> None:
-        if self.pulses.get(link) is not pulse:
-            return
-        when, why = self._bound(pulse)
-        if self.actor.world.now > when:
-            raise Violation("dead_links_are_found", f"{self.actor.name} {why} for too long and keeps the link")
-        self._check_later(link, pulse)
 
 
 class ClientWatch(SideWatch):
