@@ -142,7 +142,7 @@ def test_session_and_key_come_together() -> None:
     world = World()
     for half in ({"session": "id0"}, {"key": "id1"}):
         one = world.peer(welcome=False)
-        one.hello(**half)
+        one.say(["hello", {"instance": "i", "floor": 1, **half}])
         assert one.closed == (4200, "session and key come together or not at all")
 
 
