@@ -272,6 +272,16 @@ def test_numbers_a_session_has_without_us() -> None:
     assert box.highest_written == 0
 
 
+def test_what_is_written_again_does_not_lower_the_highest() -> None:
+    box = outbox()
+    add(box)
+    add(box)
+    written(box)
+    box.welcome(0, 1, 1 << 20)
+    assert written(box) == [1]
+    assert box.highest_written == 2
+
+
 # durable
 
 

@@ -70,15 +70,15 @@ class Message:
         idempotent: bool = False,
         written: bool = False,
     ) -> None:
-        self.n = n
-        self.kind = kind
-        self.event = event
-        self.data = data
-        self.target = target
-        self.expires_at = expires_at
-        self.idempotent = idempotent
-        self.written = written
-        self.size = size_of(event, target, data)
+        self.n: int = n
+        self.kind: Kind = kind
+        self.event: str = event
+        self.data: bytes = data
+        self.target: str = target
+        self.expires_at: float | None = expires_at
+        self.idempotent: bool = idempotent
+        self.written: bool = written
+        self.size: int = size_of(event, target, data)
 
 
 class Outbox:
@@ -87,7 +87,7 @@ class Outbox:
     def __init__(self, limits: OutboxLimits, *, durable: bool = False, first: int = 1) -> None:
         self.limits = limits
         self.durable = durable
-        self.bytes = 0
+        self.bytes: int = 0
         self._next = first
         self._messages: dict[int, Message] = {}
         self._order: deque[int] = deque()
@@ -249,10 +249,10 @@ class Outbox:
         return None
 
     def floor_to_tell(self, *, idle: bool = False) -> int | None:
-        """The floor, when the server ought to hear of it: half a span passed, it holds us back, or all is quiet."""
+        """The floor, when the server ought to hear of it: half a span passed, hearing lets us go on, or all is quiet."""
         floor = self.floor
         passed = floor - self._told
-        blocked = passed > 0 and bool(self._to_write) and self._to_write[0] >= self._told + SPAN
+        blocked = bool(self._to_write) and self._told + SPAN <= self._to_write[0] < floor + SPAN
         if not (blocked or passed >= (1 if idle else SPAN // 2)):
             return None
         self._told = floor
