@@ -46,7 +46,7 @@ style: setup ## ruff and import-linter alone: a second or two
 types: setup ## mypy, pyright, and how much of the public interface is typed
 	$(BIN)/mypy
 	$(BIN)/pyright
-	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes heartline --ignoreexternal
+	$(BIN)/python scripts/public_types.py
 
 format: setup ## repair style and order of imports
 	$(BIN)/ruff check --fix-only .

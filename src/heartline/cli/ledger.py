@@ -18,14 +18,14 @@ class Ledger:
     """Receipts of lines in the order sent. `collect` takes those that have an outcome."""
 
     def __init__(self) -> None:
-        self.handled = 0
-        self.failed = 0
-        self.last_handled = 0
+        self.handled: int = 0
+        self.failed: int = 0
+        self.last_handled: int = 0
         """number of the last line known to be handled"""
-        self.code = ""
+        self.code: str = ""
         """the last refusal's code"""
         self.open: deque[tuple[int, Receipt]] = deque()
-        self.open_bytes = 0
+        self.open_bytes: int = 0
         self._sizes: deque[int] = deque()
         self._failures: list[str] = []
 

@@ -22,7 +22,7 @@ class Lines:
     """
 
     def __init__(self, descriptor: int, longest: int) -> None:
-        self.read = 0
+        self.read: int = 0
         """bytes so far"""
         self._descriptor = descriptor
         self._longest = longest

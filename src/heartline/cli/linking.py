@@ -92,9 +92,9 @@ class LinkWatch:
     """
 
     def __init__(self, connection: "Connection", args: argparse.Namespace) -> None:
-        self.links = 0
-        self.lost = 0
-        self.longest_outage = 0.0
+        self.links: int = 0
+        self.lost: int = 0
+        self.longest_outage: float = 0.0
         self.dead_end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._args = args
         self._loop = asyncio.get_running_loop()

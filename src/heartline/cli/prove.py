@@ -109,9 +109,9 @@ class Proof:
         self.output = folder / "output"
         self.output.touch()
         self.problems: list[str] = []
-        self.stopped = True
-        self.tally = Tally(text)
-        self.status = StatusLine(not args.quiet)
+        self.stopped: bool = True
+        self.tally: Tally = Tally(text)
+        self.status: StatusLine = StatusLine(not args.quiet)
         self._args = args
         self._rules = rules
         self._text = text

@@ -20,9 +20,9 @@ class Retry:
     def __init__(self, policy: BackOff, random: Random) -> None:
         self._policy = policy
         self._random = random
-        self.step = 0
-        self.failures = 0
-        self.proven = False
+        self.step: int = 0
+        self.failures: int = 0
+        self.proven: bool = False
 
     def failed(self) -> float:
         """Count one attempt or link that ended; return the seconds to wait."""

@@ -17,7 +17,7 @@ class Clock:
     __slots__ = ("_ahead", "now")
 
     def __init__(self) -> None:
-        self.now = -inf
+        self.now: float = -inf
         self._ahead = 0.0
 
     def tell(self, outside: float) -> float:

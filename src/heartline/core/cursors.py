@@ -54,18 +54,18 @@ class Reader:
     )  # fmt: skip
 
     def __init__(self, channel: str, epoch: str | None = None, offset: int | None = None) -> None:
-        self.channel = channel
+        self.channel: str = channel
         self.epoch = epoch if offset is not None else None
         self.handled_epoch = self.epoch
         self.handled: int | None = offset
         self.received: int | None = offset
-        self.told = offset or 0
-        self.r = 0
-        self.follow = Follow.OFFLINE
+        self.told: int = offset or 0
+        self.r: int = 0
+        self.follow: Follow = Follow.OFFLINE
         self.pending: deque[tuple[int, int]] = deque()
         self._fresh_bytes = 0
-        self.since_told = 0
-        self.since_told_bytes = 0
+        self.since_told: int = 0
+        self.since_told_bytes: int = 0
         self._granted_epoch = self.epoch
         self._before = 0
         self._earlier = 0

@@ -35,7 +35,7 @@ class Downstream:
         self._credit = 512
         self._credit_bytes = 256 << 10
         self._untold: set[str] = set()
-        self.online = False
+        self.online: bool = False
 
     @property
     def waiting(self) -> bool:

@@ -33,7 +33,7 @@ class HeartlineError(Exception):
 class BadFrame(HeartlineError):
     """The peer broke heartline.1. The message names frame and element, never payload (PROTOCOL 1.3)."""
 
-    close_code = 4200
+    close_code: ClassVar[int | None] = 4200
 
 
 class NotDelivered(HeartlineError):
@@ -51,14 +51,14 @@ class Rejected(NotDelivered):
         super().__init__(f"{code}: {message}" if message else code)
         self.code = code
         self.message = message
-        self.details = details or {}
+        self.details: dict[str, Any] = details or {}
 
 
 class Expired(NotDelivered):
     """The message never left this client; sending it again is safe."""
 
     outcome = "expired"
-    retryable = True
+    retryable: ClassVar[bool] = True
 
 
 class OutcomeUnknown(NotDelivered):
@@ -70,7 +70,7 @@ class OutcomeUnknown(NotDelivered):
 class RequestTimeout(HeartlineError, TimeoutError):
     """`request(timeout=…)` ran out after the message had been written. It may still be handled."""
 
-    retryable = True
+    retryable: ClassVar[bool] = True
 
     def __init__(self, message: str, n: int) -> None:
         super().__init__(message)
@@ -80,7 +80,7 @@ class RequestTimeout(HeartlineError, TimeoutError):
 class OutboxFull(HeartlineError):
     """The outbox is at its limit and the policy is to refuse. Nothing was queued."""
 
-    retryable = True
+    retryable: ClassVar[bool] = True
 
     def __init__(self, messages: int, size: int) -> None:
         super().__init__(f"the outbox is full ({messages} messages, {size} bytes wait): nothing was queued")
@@ -105,28 +105,28 @@ class UnexpectedData(HeartlineError, ValueError):
 class LoginRefused(HeartlineError):
     """The server refused the login for good (PROTOCOL 2.5)."""
 
-    close_code = 4201
+    close_code: ClassVar[int | None] = 4201
 
 
 class GaveUp(HeartlineError):
     """`max_attempts` attempts in a row made no progress; `retry_now()` starts again."""
 
-    retryable = True
+    retryable: ClassVar[bool] = True
 
 
 class ConnectionClosed(HeartlineError):
     """This connection was closed or its session ended; nothing more can be sent on it."""
 
-    close_code = 4203
+    close_code: ClassVar[int | None] = 4203
 
 
 class Replaced(ConnectionClosed):
     """Another instance of this client took the session over (a copied outbox, a duplicated tab)."""
 
-    close_code = 4202
+    close_code: ClassVar[int | None] = 4202
 
 
 class BrokerError(HeartlineError):
     """The broker could not do what was asked."""
 
-    retryable = True
+    retryable: ClassVar[bool] = True

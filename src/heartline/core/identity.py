@@ -24,7 +24,7 @@ class Identity:
     def __init__(self, instance: str, about: Mapping[str, object], saved: Saved | None, effects: list[Effect]) -> None:
         self.session: str | None = None
         self._key: str | None = None
-        self.stored = saved is None
+        self.stored: bool = saved is None
         self._instance = instance
         self._about = dict(about)
         self._durable = saved is not None

@@ -38,9 +38,9 @@ class Liveness:
 
     def __init__(self, heartbeat: Heartbeat, now: float) -> None:
         self._heartbeat = heartbeat
-        self.heard_at = now
-        self.pulse = Pulse.CALM
-        self.t = 0
+        self.heard_at: float = now
+        self.pulse: Pulse = Pulse.CALM
+        self.t: int = 0
         self._probed_at = now
         self._strict = False
         self._fresh = False

@@ -8,7 +8,6 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum
 
-
 LONGEST_BEAT = 86_400.0
 
 

@@ -36,11 +36,11 @@ class Road:
         clock: Clock,
         trace: Trace | None,
     ) -> None:
-        self.state = State.IDLE
-        self.attempt = 0
-        self.link = 0
-        self.deadlines = Deadlines()
-        self.retry = Retry(policy.back_off, random)
+        self.state: State = State.IDLE
+        self.attempt: int = 0
+        self.link: int = 0
+        self.deadlines: Deadlines = Deadlines()
+        self.retry: Retry = Retry(policy.back_off, random)
         self._policy = policy
         self._random = random
         self._effects = effects

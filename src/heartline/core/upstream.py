@@ -37,7 +37,7 @@ class Upstream:
         measure: Callable[[Struct], int],
     ) -> None:
         self.outbox = outbox
-        self.largest = 1 << 20
+        self.largest: int = 1 << 20
         self._retry = retry
         self._effects = effects
         self._write = write

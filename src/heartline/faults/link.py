@@ -58,14 +58,14 @@ class ProxyLink:
     def __init__(self, host: "FaultProxy") -> None:
         self.host = host
         self.number = 0
-        self.phase = LinkPhase.ARRIVED
-        self.client = Side(self, Direction.UP)
-        self.server = Side(self, Direction.DOWN)
-        self.up = Pipe(self, self.client, self.server, host.held_limit)
-        self.down = Pipe(self, self.server, self.client, host.held_limit)
+        self.phase: LinkPhase = LinkPhase.ARRIVED
+        self.client: Side = Side(self, Direction.UP)
+        self.server: Side = Side(self, Direction.DOWN)
+        self.up: Pipe = Pipe(self, self.client, self.server, host.held_limit)
+        self.down: Pipe = Pipe(self, self.server, self.client, host.held_limit)
         self.frozen: set[Direction] = set()  # in force now, for whatever reason
         self.held: set[Direction] = set()  # frozen by hand, this link only
-        self.instant = True  # no rule delays bytes: they need not queue
+        self.instant: bool = True  # no rule delays bytes: they need not queue
         self.dialling: asyncio.Task[None] | None = None
         self._faults: LinkFaults | None = None
         self._began = 0.0  # loop time at which the model's clock stood at 0

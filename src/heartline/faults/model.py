@@ -145,7 +145,7 @@ class LinkFaults:
     )
 
     def __init__(self, rules: FaultRules, opened: float, rng: random.Random) -> None:
-        self.opened = opened
+        self.opened: float = opened
         self._rules = rules
         self._state = LinkState.PASSING
         self._plan = rng

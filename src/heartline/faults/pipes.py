@@ -29,9 +29,9 @@ class Pipe:
         self.source = source
         self.sink = sink
         self.direction: Direction = source.direction
-        self.finished = False  # the end of the stream was passed on
-        self.held = 0  # bytes that entered and have not come out
-        self.closing = False  # what enters now is lost: the link was cut
+        self.finished: bool = False  # the end of the stream was passed on
+        self.held: int = 0  # bytes that entered and have not come out
+        self.closing: bool = False  # what enters now is lost: the link was cut
         self._limit = limit
         self._queue: deque[tuple[float, bytes | None]] = deque()  # (due, chunk); None is the end of the stream
         self._reset_due: float | None = None  # the source was reset; when the sink is to learn it

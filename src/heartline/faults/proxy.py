@@ -59,7 +59,7 @@ class FaultProxy:
         if held_limit < 1:
             raise ValueError(f"held_limit must be at least 1 byte, not {held_limit!r}")
         self.target = target
-        self.rules = rules if rules is not None else FaultRules()
+        self.rules: FaultRules = rules if rules is not None else FaultRules()
         self.held: set[Direction] = set()  # frozen by hand, all links and those to come
         self.held_limit = held_limit
         self._listen = listen

@@ -53,8 +53,8 @@ class Side(asyncio.Protocol):
     def __init__(self, link: "ProxyLink", direction: Direction) -> None:
         self.link = link
         self.direction = direction
-        self.state = SideState.ABSENT
-        self.writable = False
+        self.state: SideState = SideState.ABSENT
+        self.writable: bool = False
         self.left = False
         self.gone = False
         self._transport: asyncio.Transport | None = None

@@ -38,7 +38,7 @@ class Calls:
         self._hub = hub
         self._handlers = handlers
         self._most = hub.options.limits.message
-        self.started = 0
+        self.started: int = 0
 
     def serial_of(self, kind: Kind, event: str) -> bool:
         """Whether such a message waits for the one before it."""

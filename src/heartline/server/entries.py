@@ -37,8 +37,8 @@ class Entries:
         self._limits = hub.options.limits
         self._names = KnownNames()
         self._rules: dict[str, tuple[Channel, dict[str, str]] | None] = {}
-        self.inbox = History(self._limits.inbox, None, self._limits.inbox_bytes)
-        self.published = 0
+        self.inbox: History = History(self._limits.inbox, None, self._limits.inbox_bytes)
+        self.published: int = 0
 
     def rule(self, channel: str) -> tuple[Channel, dict[str, str]] | None:
         """The rule of a channel and the parts of its name."""

@@ -68,16 +68,16 @@ class Hub:
     """One serving process. Made by `Server.serving`, gone when it ends."""
 
     def __init__(self, options: "Options", broker: Broker) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.options = options
         self.broker = broker
-        self.stage = Stage.NEW
-        self.runner = Runner(self.loop)
-        self.judging = Runner(self.loop, beside=self.runner)
-        self.asking = Runner(self.loop, beside=self.runner)
-        self.calls = Calls(self, options.handlers)
-        self.entries = Entries(self, broker)
-        self.node = Node(
+        self.stage: Stage = Stage.NEW
+        self.runner: Runner = Runner(self.loop)
+        self.judging: Runner = Runner(self.loop, beside=self.runner)
+        self.asking: Runner = Runner(self.loop, beside=self.runner)
+        self.calls: Calls = Calls(self, options.handlers)
+        self.entries: Entries = Entries(self, broker)
+        self.node: Node = Node(
             options.node_name,
             options.codec,
             options.limits,

@@ -3,6 +3,7 @@
 Invariant: a socket that closed says nothing more to the node (test_late_socket_events_are_ignored).
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from heartline.core.codes import Code
@@ -22,8 +23,8 @@ class HubSocket:
 
     def __init__(self, hub: "Hub", request: Request) -> None:
         self._hub = hub
-        self.on_read_end = hub.turn
-        self.request = request
+        self.on_read_end: Callable[[], None] = hub.turn
+        self.request: Request = request
         self.socket: Socket | None = None
         self.link: ServerLink | None = None
 

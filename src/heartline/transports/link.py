@@ -113,9 +113,9 @@ class Link(WSListener):
         self._turn = turn
         self._limits = limits
         self._loop = turn.loop
-        self.request = request
+        self.request: Request | None = request
         self._subprotocol = subprotocol
-        self.peer = request.peer if request else ""
+        self.peer: str = request.peer if request else ""
         self._state = LinkState.OPENING
         # Two shortcuts for the hot paths, both derived: see _go, pause_writing and _data_frame.
         self._slow = True  # not open, or congested: send() takes the long way
@@ -128,7 +128,7 @@ class Link(WSListener):
         self._close_timer: asyncio.TimerHandle | None = None
         self._sent: tuple[int, str] | None = None
         self._received: tuple[int, str] | None = None
-        self.wants_linger = False  # picows closes too fast for the peer to read why; see linger.py
+        self.wants_linger: bool = False  # picows closes too fast for the peer to read why; see linger.py
 
     # --- what shells use ---
 

@@ -77,7 +77,7 @@ class HeartProtocol(WSProtocol):  # type: ignore[misc]  # no stubs
         headers: dict[str, str] | None = None,
         handshake_timeout: float | None = None,
     ) -> None:
-        self.quiet = Quiet()
+        self.quiet: Quiet = Quiet()
         super().__init__(
             host_port=host,
             ws_path=path,

@@ -78,9 +78,9 @@ class PortListener:
     def __init__(self, router: Router, limits: SocketLimits) -> None:
         self.router = router
         self.limits = limits
-        self.loop = asyncio.get_running_loop()
-        self.turn = Turn(self.loop)
-        self.open_links = 0
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.turn: Turn = Turn(self.loop)
+        self.open_links: int = 0
         self._server: asyncio.Server | None = None
         self._closing = False
         self._waiting: set[_ServerProtocol] = set()  # connections that are not links (yet)

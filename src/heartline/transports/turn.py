@@ -22,9 +22,9 @@ class Turn:
     __slots__ = ("_call_soon", "dirty", "due", "loop", "number")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.number = 0
-        self.due = False  # the end of this turn is scheduled
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.number: int = 0
+        self.due: bool = False  # the end of this turn is scheduled
         self.dirty: list[_Flushable] = []
         self._call_soon = loop.call_soon
 

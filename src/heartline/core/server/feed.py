@@ -37,19 +37,19 @@ class Subscription:
     )  # fmt: skip
 
     def __init__(self, feed: "Feed", r: int, channel: str, after: tuple[str | None, int] | None) -> None:
-        self.feed = feed
-        self.r = r
-        self.channel = channel
-        self.after = after
-        self.flow = Flow.ASKING
-        self.epoch = ""
-        self.sent = 0
+        self.feed: Feed = feed
+        self.r: int = r
+        self.channel: str = channel
+        self.after: tuple[str | None, int] | None = after
+        self.flow: Flow = Flow.ASKING
+        self.epoch: str = ""
+        self.sent: int = 0
         self.tail: Tail | None = None
-        self.flight = 0
-        self.flight_bytes = 0
+        self.flight: int = 0
+        self.flight_bytes: int = 0
         self.batches: list[tuple[int, int, int]] = []
-        self.wanted = False
-        self.need = 1
+        self.wanted: bool = False
+        self.need: int = 1
 
     @property
     def wire_name(self) -> str:
@@ -83,15 +83,15 @@ class Feed:
     )  # fmt: skip
 
     def __init__(self, link: "ServerLink", limits: ServerLimits) -> None:
-        self.link = link
+        self.link: ServerLink = link
         self._limits = limits
         self._turns: deque[Subscription] = deque()
         self._reading: Subscription | None = None
         self._starved: dict[Subscription, None] = {}
         self.present: set[str] = set()
         self.by_channel: dict[str, Subscription] = {}
-        self.in_flight = 0
-        self.flight_bytes = 0
+        self.in_flight: int = 0
+        self.flight_bytes: int = 0
 
     # requests
 

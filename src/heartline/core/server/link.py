@@ -88,21 +88,21 @@ class ServerLink:
     )  # fmt: skip
 
     def __init__(self, node: "Node", info: object, now: float) -> None:
-        self.node = node
-        self.info = info
+        self.node: Node = node
+        self.info: object = info
         self.socket: object = None
-        self.state = LinkState.FRESH
+        self.state: LinkState = LinkState.FRESH
         self.session: Session | None = None
         self.hello: HelloBody | None = None
-        self.opened_at = now
-        self.life = Liveness(node.heartbeat, now)
-        self.feed = Feed(self, node.limits)
+        self.opened_at: float = now
+        self.life: Liveness = Liveness(node.heartbeat, now)
+        self.feed: Feed = Feed(self, node.limits)
         self.out: list[bytes | Batch] = []
-        self.congested = False
-        self.slot = -1
-        self.retries = 0
+        self.congested: bool = False
+        self.slot: int = -1
+        self.retries: int = 0
         self.released: int | None = None
-        self.last_number = 0
+        self.last_number: int = 0
         self._frames = 0
         self._frames_from = now
         self._about_expiry = False

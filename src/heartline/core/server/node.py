@@ -74,7 +74,7 @@ class Node:
         self.serial_of = serial_of
         self.wall_time = wall_time
         self.about = about
-        self.now = 0.0
+        self.now: float = 0.0
         self.effects: list[ServerEffect] = []
         self.dirty: list[ServerLink] = []
         self.ready: deque[Session] = deque()
@@ -84,8 +84,8 @@ class Node:
         self.detached: dict[str, Session] = {}
         self.tails: dict[str, Tail] = {}
         self.unsaved: dict[str, Session] = {}
-        self.presence = Presence(self.effects, presence_grace)
-        self.wheel = Wheel(max(0.02, min(0.5, heartbeat.interval / 50, heartbeat.timeout / 20)))
+        self.presence: Presence = Presence(self.effects, presence_grace)
+        self.wheel: Wheel = Wheel(max(0.02, min(0.5, heartbeat.interval / 50, heartbeat.timeout / 20)))
         self._handshake = Handshake(self)
         self._trace = trace
         self._fresh: dict[Tail, None] = {}

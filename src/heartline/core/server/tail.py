@@ -28,9 +28,9 @@ class Batch:
     __slots__ = ("last", "payloads", "size", "wire")
 
     def __init__(self, payloads: list[bytes], last: int) -> None:
-        self.payloads = payloads
-        self.last = last
-        self.size = sum(map(len, payloads))
+        self.payloads: list[bytes] = payloads
+        self.last: int = last
+        self.size: int = sum(map(len, payloads))
         self.wire: bytes | None = None
 
 
@@ -46,12 +46,12 @@ class Tail:
     __slots__ = ("channel", "epoch", "flushed", "followers", "fresh", "fresh_bytes")
 
     def __init__(self, channel: str) -> None:
-        self.channel = channel
+        self.channel: str = channel
         self.followers: dict[Subscription, None] = {}
         self.fresh: list[LogEntry] = []
-        self.fresh_bytes = 0
-        self.flushed = 0
-        self.epoch = ""
+        self.fresh_bytes: int = 0
+        self.flushed: int = 0
+        self.epoch: str = ""
 
     def announce(self, entry: LogEntry) -> bool:
         """Take an entry the broker announced; whether the turn has enough to be flushed at once."""
