@@ -427,7 +427,7 @@ def test_traffic_down_hides_no_dead_way_up() -> None:
     for t in range(6, 33):
         kit.tick(float(t))
         if t == 25:
-            assert kit.frames() == [["ping", 1]]
+            assert ["ping", 1] in kit.frames()
         kit.hear("msg", "@", t - 5, "e", 1)
         kit.handled("@", "i", t - 5)
     assert kit.state is State.OPEN

@@ -63,7 +63,8 @@ class Road:
     def opened(self, attempt: int) -> bool:
         """The dial brought an open socket; whether it is the one we want."""
         if attempt != self.attempt or self.state not in {State.DIALLING, State.MOVING}:
-            self.drop(attempt, Code.ABANDONED, "no longer wanted")
+            if attempt != self.link:
+                self.drop(attempt, Code.ABANDONED, "no longer wanted")
             return False
         if self.state is State.MOVING:
             self.leave(Code.ABANDONED, "moving on")
