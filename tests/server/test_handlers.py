@@ -230,7 +230,7 @@ async def test_deeply_nested_payloads() -> None:
     app.on("any")(lambda data: None)
     answers = set()
     async with app.serving() as address:
-        for depth in (500, *range(900, 1010, 5), 3000):
+        for depth in (500, *range(900, 1010, 5), 200_000):
             async with greeted(address) as link:
                 link.text('["call",1,"any",' + "[" * depth + "]" * depth + "]")
                 try:
