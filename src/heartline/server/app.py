@@ -32,7 +32,7 @@ from .port import Origins, Port
 from .session import Session
 from .stats import Address, Stats
 
-logger = logging.getLogger("heartline.server")
+logger: logging.Logger = logging.getLogger("heartline.server")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 

@@ -27,7 +27,7 @@ from .refusals import Refuse, fail_frame, invalid_frame
 if TYPE_CHECKING:
     from .hub import Hub
 
-logger = logging.getLogger("heartline.server")
+logger: logging.Logger = logging.getLogger("heartline.server")
 _CALL, _PUB = Kind.CALL, Kind.PUB  # naming a member of an enum costs as much as a call on Python 3.11
 
 

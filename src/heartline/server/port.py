@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .hub import Hub
     from .stats import Stats
 
-logger = logging.getLogger("heartline.server")
+logger: logging.Logger = logging.getLogger("heartline.server")
 _encode = msgspec.json.Encoder().encode
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 

@@ -29,7 +29,7 @@ from .refusals import Refuse
 if TYPE_CHECKING:
     from .hub import Hub
 
-logger = logging.getLogger("heartline.server")
+logger: logging.Logger = logging.getLogger("heartline.server")
 _T = TypeVar("_T")
 WRITES = 20  # times a record is written before its session is given up: half a minute
 

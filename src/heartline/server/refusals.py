@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-logger = logging.getLogger("heartline.server")
+logger: logging.Logger = logging.getLogger("heartline.server")
 _encode = msgspec.json.Encoder().encode
 _MOST_MESSAGE = 500
 
