@@ -7,6 +7,7 @@ import pytest
 
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.server import effects as do
+from heartline.core.server.node import QUANTUM
 from heartline.core.server.wheel import Wheel
 from heartline.core.states import LinkState
 from tests.core.server.world import Peer, World
@@ -270,3 +271,32 @@ def test_a_server_asks_its_clients_to_move() -> None:
     world.turn()
     assert (one.code, fresh.code) == (4002, 4002)
     assert list(world.node.detached) == ["id0"]
+
+
+def test_sessions_take_turns_of_a_window() -> None:
+    world = World()
+    peers = [world.peer() for _ in range(3)]
+    for peer in peers:
+        for n in range(1, 2 * QUANTUM + 1 + peers.index(peer)):
+            world.node.received(peer.link, b'["send",%d,"e",null]' % n, world.now)
+    order: list[int] = []
+    owners = [peer.session for peer in peers]
+    while (message := world.node.next_start(world.now)) is not None:
+        order.append(owners.index(message.session))
+        world.node.finished(message, None, world.now)
+    assert order == [*[0] * QUANTUM, *[1] * QUANTUM, *[2] * QUANTUM] * 2 + [1, 2, 2]
+
+
+def test_a_session_whose_handler_waits_gives_its_turn_away() -> None:
+    world = World()
+    peers = [world.peer() for _ in range(2)]
+    for peer in peers:
+        for n in (1, 2):
+            world.node.received(peer.link, b'["send",%d,"e",null]' % n, world.now)
+    first, second = world.node.next_start(world.now), world.node.next_start(world.now)
+    assert first is not None and second is not None
+    assert [first.session, second.session] == [peer.session for peer in peers]
+    assert world.node.next_start(world.now) is None
+    world.node.finished(first, None, world.now)
+    third = world.node.next_start(world.now)
+    assert third is not None and third.session is first.session

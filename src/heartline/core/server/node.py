@@ -7,11 +7,13 @@ Invariants:
 - effects come in the order of their causes (test_effects_keep_the_order_of_causes);
 - a session that is not resumed in time is forgotten, and so is the oldest when there are too many
   (test_detached_sessions_are_bounded);
-- handlers of a session survive its links (test_lost_link_cancels_nothing).
+- handlers of a session survive its links (test_lost_link_cancels_nothing);
+- sessions take turns, a first window each (test_sessions_take_turns_of_a_window).
 """
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import Raw
 
@@ -39,6 +41,9 @@ from .presence import WHO, Presence
 from .session import Pending, Session
 from .tail import Tail
 from .wheel import Wheel
+
+QUANTUM: Final = 8
+"""Starts of one session before the next one has its turn: a client's first window, answered in one write."""
 
 
 class Node:
@@ -78,6 +83,7 @@ class Node:
         self.effects: list[ServerEffect] = []
         self.dirty: list[ServerLink] = []
         self.ready: deque[Session] = deque()
+        self._starts = 0
         self.links: dict[ServerLink, None] = {}
         self.sessions: dict[str, Session] = {}
         self.by_identity: dict[str, dict[Session, None]] = {}
@@ -111,16 +117,23 @@ class Node:
         """The next message to start; call again until None, within the turn's budget."""
         ready = self.ready
         while ready:
-            session = ready.popleft()
-            session.ready = False
+            session = ready[0]
             message = session.next_start(now)
             if message is not None:
-                if session.queue:
-                    self.wake(session)
+                self._starts += 1
+                if self._starts == QUANTUM or not session.queue:
+                    self._next_session()
+                    if session.queue:
+                        self.wake(session)
                 return message
+            self._next_session()
             if session.queue and not session.serial_running and not session.fenced:
                 self._throttled[session] = session.next_token_at()
         return None
+
+    def _next_session(self) -> None:
+        self._starts = 0
+        self.ready.popleft().ready = False
 
     def next_deadline(self) -> float | None:
         """When to call `tick`."""
