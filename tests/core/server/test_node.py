@@ -294,9 +294,11 @@ def test_a_session_whose_handler_waits_gives_its_turn_away() -> None:
         for n in (1, 2):
             world.node.received(peer.link, b'["send",%d,"e",null]' % n, world.now)
     first, second = world.node.next_start(world.now), world.node.next_start(world.now)
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     assert [first.session, second.session] == [peer.session for peer in peers]
     assert world.node.next_start(world.now) is None
     world.node.finished(first, None, world.now)
     third = world.node.next_start(world.now)
-    assert third is not None and third.session is first.session
+    assert third is not None
+    assert third.session is first.session
