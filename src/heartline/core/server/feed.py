@@ -6,7 +6,9 @@ Invariants:
 - catching up takes turns, the inbox first (test_catching_up_takes_turns_inbox_first);
 - what history no longer holds is named as a gap before anything newer (test_trimmed_history_is_a_gap);
 - the answer to a subscription comes from the log as it is now, never from memory
-  (test_resubscription_is_answered_anew).
+  (test_resubscription_is_answered_anew);
+- what the client has handled before it is said again takes no credit for ever
+  (test_what_is_handled_before_it_is_said_again_takes_no_credit).
 """
 
 from collections import deque
@@ -29,11 +31,15 @@ READ_BYTES = 32 << 10
 
 
 class Subscription:
-    """One channel on one link. `sent` is the last offset written, `after` where the client asked to go on."""
+    """One channel on one link. `sent` is the last offset written, `after` where the client asked to go on.
+
+    `told` is the highest `at` heard in this epoch; None: another log has taken its place, and what the client says may
+    still mean the old one.
+    """
 
     __slots__ = (
         "after", "batches", "channel", "epoch", "feed", "flight", "flight_bytes", "flow", "need", "r", "sent", "tail",
-        "wanted",
+        "told", "wanted",
     )  # fmt: skip
 
     def __init__(self, feed: "Feed", r: int, channel: str, after: tuple[str | None, int] | None) -> None:
@@ -48,6 +54,7 @@ class Subscription:
         self.flight: int = 0
         self.flight_bytes: int = 0
         self.batches: list[tuple[int, int, int]] = []
+        self.told: int | None = 0
         self.wanted: bool = False
         self.need: int = 1
 
@@ -173,6 +180,8 @@ class Feed:
                 return
         else:
             return
+        if subscription.told is not None and subscription.told > subscription.sent:
+            subscription.sent = max(subscription.sent, min(subscription.told, piece.head))
         if piece.trimmed > subscription.sent:
             self._gap(subscription, piece.trimmed, "history" if piece.kept else "none")
         self._write_entries(subscription, piece, now)
@@ -183,8 +192,12 @@ class Feed:
         """The client has handled a channel up to an offset; whether that moved anything."""
         channel = self.link.inbox if frame.channel == INBOX else frame.channel
         subscription = self.by_channel.get(channel)
-        if subscription is None or not subscription.batches or frame.offset > subscription.sent:
+        if subscription is None:
             return False
+        if frame.offset > subscription.sent:
+            if subscription.told is None:
+                return False
+            subscription.told = max(subscription.told, frame.offset)  # handled before we said it again
         batches = subscription.batches
         ready = count = size = 0
         while ready < len(batches) and batches[ready][0] <= frame.offset:
@@ -316,6 +329,7 @@ class Feed:
     def _new_epoch(self, subscription: Subscription, piece: Slice) -> None:
         """The log was lost and began anew: say so, and go on from the new one's beginning."""
         subscription.epoch = piece.epoch
+        subscription.told = None
         subscription.sent = 0
         subscription.batches.clear()
         count, size = subscription.flight, subscription.flight_bytes

@@ -23,9 +23,9 @@ class Channels:
         self._plan = plan
         self._logs: dict[tuple[str, str], tuple[list[int], dict[int, LogEntry]]] = {}
         self._places: dict[tuple[str, str], Place] = {}
-        self.entries = 0
-        self.gaps = 0
-        self.handed_over = 0
+        self.entries: int = 0
+        self.gaps: int = 0
+        self.handed_over: int = 0
 
     def appended(self, channel: str, epoch: str, entry: LogEntry) -> None:
         """An entry is in the log."""

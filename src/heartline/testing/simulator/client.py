@@ -54,10 +54,10 @@ class SimClient(Actor):
         self.rng = rng
         self.disk = disk
         self.wanted = channels
-        self.closing = False
-        self.dead = False
-        self.process = 0
-        self.words = 0
+        self.closing: bool = False
+        self.dead: bool = False
+        self.process: int = 0
+        self.words: int = 0
         self.dialling: SimLink | None = None
         self.begin()
 

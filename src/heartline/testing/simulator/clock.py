@@ -33,8 +33,8 @@ class World:
     """The one clock and the one queue of a schedule."""
 
     def __init__(self) -> None:
-        self.now = 0.0
-        self.steps = 0
+        self.now: float = 0.0
+        self.steps: int = 0
         self.trace: deque[tuple[float, str, str, tuple[object, ...]]] = deque(maxlen=TRACE_KEPT)
         self._queue: list[tuple[float, int, Act]] = []
         self._scheduled = 0
@@ -111,15 +111,16 @@ class Actor:
         self.world = world
         self.name = name
         self.naps = naps
-        self.skew = 0.0
-        self.asleep_until = 0.0
-        self.slept = 0.0
+        self.skew: float = 0.0
+        self.asleep_until: float = 0.0
+        self.slept: float = 0.0
         """Seconds of lateness so far: what a peer may not be blamed for."""
-        self.life = 0
-        self.napping = 0.0
+        self.life: int = 0
+        self.napping: float = 0.0
         """How much of that the alarm under way is going to be late."""
         self._armed: float | None = None
         self._alarm = 0
+        self._deferred: list[tuple[int, Act]] = []
 
     # to be filled in
 
@@ -158,12 +159,8 @@ class Actor:
         life = self.life
 
         def fire() -> None:
-            if life != self.life:
-                return
-            if self.world.now < self.asleep_until:
-                self.world.at(self.asleep_until, fire)
-            else:
-                act()
+            if life == self.life:
+                self.awake(act)
 
         self.world.at(when, fire)
 
@@ -173,10 +170,21 @@ class Actor:
 
     def awake(self, act: Act) -> None:
         """Do `act` now, or behind what else waits for this actor to wake up."""
-        if self.world.now < self.asleep_until:
-            self.at(self.asleep_until, act)
+        if self._deferred or self.world.now < self.asleep_until:
+            if not self._deferred:
+                self.world.at(self.asleep_until, self._wake_up)
+            self._deferred.append((self.life, act))
         else:
             act()
+
+    def _wake_up(self) -> None:
+        if self.world.now < self.asleep_until:
+            self.world.at(self.asleep_until, self._wake_up)
+            return
+        deferred, self._deferred = self._deferred, []
+        for life, act in deferred:
+            if life == self.life:
+                act()
 
     def arm(self) -> None:
         """See to it that the machine is ticked when it wants to be."""

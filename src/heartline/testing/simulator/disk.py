@@ -24,7 +24,7 @@ class Disk:
         self._busy_until = 0.0
         self.session: str | None = None
         self.key: str | None = None
-        self.next_number = 1
+        self.next_number: int = 1
         self.messages: dict[int, Message] = {}
         self.cursors: dict[str, tuple[str, int]] = {}
 

@@ -25,14 +25,14 @@ class Start:
     __slots__ = ("dead", "ended", "n", "process", "ran", "recorded", "session", "well")
 
     def __init__(self, process: str, session: str, n: int) -> None:
-        self.process = process
-        self.session = session
-        self.n = n
-        self.ran = False
-        self.ended = False
-        self.well = False
-        self.recorded = False
-        self.dead = False
+        self.process: str = process
+        self.session: str = session
+        self.n: int = n
+        self.ran: bool = False
+        self.ended: bool = False
+        self.well: bool = False
+        self.recorded: bool = False
+        self.dead: bool = False
 
 
 class Word:
@@ -44,20 +44,20 @@ class Word:
     )  # fmt: skip
 
     def __init__(self, token: str, client: int, process: int, kind: Kind, event: str) -> None:
-        self.token = token
-        self.client = client
-        self.process = process
-        self.kind = kind
-        self.event = event
-        self.idempotent = False
-        self.fails = False
-        self.seconds = 0.0
-        self.reply_size = 0
-        self.written = False
-        self.reached = False
-        self.expired = ""
-        self.writer = ""
-        self.stored = False
+        self.token: str = token
+        self.client: int = client
+        self.process: int = process
+        self.kind: Kind = kind
+        self.event: str = event
+        self.idempotent: bool = False
+        self.fails: bool = False
+        self.seconds: float = 0.0
+        self.reply_size: int = 0
+        self.written: bool = False
+        self.reached: bool = False
+        self.expired: str = ""
+        self.writer: str = ""
+        self.stored: bool = False
         self.starts: list[Start] = []
         self.outcomes: dict[str, tuple[Outcome, str]] = {}
 
@@ -79,7 +79,7 @@ class Ledger:
     def __init__(self, world: World, plan: Plan) -> None:
         self.world = world
         self.plan = plan
-        self.channels = Channels(world, plan)
+        self.channels: Channels = Channels(world, plan)
         self.words: dict[str, Word] = {}
         self.records: dict[str, SessionRecord] = {}
         self.excuses: dict[int, str] = {}

@@ -104,7 +104,7 @@ class Network:
     def __init__(self, world: World, model: FaultModel, rng: Random) -> None:
         self.world = world
         self.nodes: list[SimNode] = []
-        self.links = 0
+        self.links: int = 0
         self._model = model
         self._rng = rng
 

@@ -39,7 +39,7 @@ class SideWatch:
 
     def __init__(self) -> None:
         self.pulses: dict[object, Pulse] = {}
-        self.late = 0.0
+        self.late: float = 0.0
 
     def ticking(self, late: float) -> None:
         """A tick is about to be given, `late` seconds after it was due."""

@@ -33,11 +33,11 @@ class Schedule:
         self.seed = seed
         self.plan = plan
         self.core = core
-        self.world = World()
-        self.ledger = Ledger(self.world, plan)
+        self.world: World = World()
+        self.ledger: Ledger = Ledger(self.world, plan)
         self.rng = self.stream("events")
-        self.store = Store(self.world, plan, self.ledger, self.stream("store"))
-        self.net = Network(self.world, FaultModel(plan.network, self.stream("faults")), self.stream("network"))
+        self.store: Store = Store(self.world, plan, self.ledger, self.stream("store"))
+        self.net: Network = Network(self.world, FaultModel(plan.network, self.stream("faults")), self.stream("network"))
         self.channels = [f"room/{i}" for i in range(plan.channels)]
         self.nodes: list[SimNode] = []
         self.clients: list[SimClient] = []

@@ -48,7 +48,7 @@ class SimNode(Actor):
         self.net = net
         self.ledger = ledger
         self.rng = rng
-        self.up = False
+        self.up: bool = False
         self.refused: set[tuple[int, str]] = set()
         """Channels taken away from clients."""
         self._links: dict[SimLink, ServerLink] = {}

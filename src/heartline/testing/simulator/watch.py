@@ -48,7 +48,7 @@ class Dice(Random):
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
-        self.ceiling = 0.0
+        self.ceiling: float = 0.0
 
     def uniform(self, a: float, b: float) -> float:
         """Draw, and remember how high it could have been."""
@@ -68,10 +68,10 @@ class ClientWatch(SideWatch):
         self.dials_out: set[int] = set()
         self.welcomed: set[int] = set()
         self.session: str | None = client.machine.session
-        self.last_number = 0
+        self.last_number: int = 0
         self.window = FIRST_WINDOW
         self.most = SPAN
-        self.since_doubling = 0
+        self.since_doubling: int = 0
         self.flight: dict[int, None] = {}
         self.told_floor: tuple[str | None, int] = (None, 0)
         self.welcomed_at: float | None = None
