@@ -193,7 +193,7 @@ def _replay_stands_still() -> Patches:
         sent = subscription.sent
         write(self, subscription, batch, now)
         if subscription.flow is not Flow.LIVE:
-            subscription.sent = sent
+            subscription.sent, subscription.told = sent, None
 
     return [(Feed, "write", write_and_forget)]
 

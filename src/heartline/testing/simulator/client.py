@@ -160,7 +160,7 @@ class SimClient(Actor):
 
     def tick(self, late: float) -> None:
         if not self.dead:
-            self.watch.ticking(late)
+            self.watch.ticking()
             self.machine.tick(self.now())
             self.run()
 

@@ -112,7 +112,7 @@ class Ledger:
         word.writer = process
         if session is not None:
             known = self._numbers.setdefault((session, n), word.token)
-            if known != word.token:
+            if known != word.token and self.plan.copy_at is None:
                 raise Violation("numbers", f"{n} of session {session} was {known} and is now {word.token}")
         return word
 
@@ -131,7 +131,7 @@ class Ledger:
             self._was_handled(word, body)
         elif outcome is Outcome.EXPIRED:
             word.expired = process
-            if word.reached:
+            if word.reached and self.plan.copy_at is None:
                 raise Violation("true_outcome", f"{word.token} is 'expired' though a server had received it")
         elif outcome is Outcome.UNKNOWN:
             if client not in self.excuses:
@@ -144,6 +144,8 @@ class Ledger:
 
     def _was_handled(self, word: Word, body: bytes) -> None:
         if not any(start.ended and start.well for start in word.starts):
+            if self.plan.copy_at is not None:
+                return  # numbers of two instances of one outbox have met
             raise Violation("true_outcome", f"{word.token} is 'handled' but no handler ended well")
         if word.kind is Kind.CALL and body != reply_to(word):
             raise Violation("true_outcome", f"call {word.token} ended without its reply: {body[:40]!r}")

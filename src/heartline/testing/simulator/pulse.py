@@ -39,11 +39,19 @@ class SideWatch:
 
     def __init__(self) -> None:
         self.pulses: dict[object, Pulse] = {}
-        self.late: float = 0.0
+        self.late: dict[object, float] = {}
 
-    def ticking(self, late: float) -> None:
-        """A tick is about to be given, `late` seconds after it was due."""
-        self.late = late
+    def ticking(self) -> None:
+        """A tick is about to be given: note how late each heartbeat is."""
+        now = self.actor.now()
+        self.late = {link: now - self.due(link) for link in self.pulses}
+
+    def due(self, link: object) -> float:
+        """When the heartbeat of a link wants its tick, by the actor's clock."""
+        raise NotImplementedError
+
+    def _overslept(self, link: object, pulse: Pulse, grain: float = 0.0) -> bool:
+        return self.late.get(link, 0.0) > max(1.0, pulse.heartbeat.timeout / 2) + grain
 
     def begin_pulse(self, link: object, heartbeat: Heartbeat) -> None:
         """A link is open here."""
@@ -77,18 +85,15 @@ class SideWatch:
     def pinged(self, link: object) -> None:
         """A ping went out; if this was a late wake-up, it is the fresh probe."""
         pulse = self.pulses.get(link)
-        if pulse is not None and self.late > max(1.0, pulse.heartbeat.timeout / 2):
+        if pulse is not None and self._overslept(link, pulse):
             pulse.probed_late = True
 
     def buried(self, link: object) -> None:
         """A side declares its peer dead."""
         pulse = self.pulses.get(link)
-        if (
-            pulse is not None
-            and self.late > max(1.0, pulse.heartbeat.timeout / 2) + self.grain
-            and not pulse.probed_late
-        ):
-            raise Violation("no_death_in_sleep", f"{self.actor.name} woke {self.late:.2f} s late and declared death")
+        if pulse is not None and not pulse.probed_late and self._overslept(link, pulse, self.grain):
+            late = self.late[link]
+            raise Violation("no_death_in_sleep", f"{self.actor.name} woke {late:.2f} s late and declared death")
         self.actor.ledger.count("dead links found")
 
     def _check_later(self, link: object, pulse: Pulse) -> None:

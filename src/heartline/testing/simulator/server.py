@@ -176,7 +176,7 @@ class SimNode(Actor):
 
     def tick(self, late: float) -> None:
         if self.up:
-            self.watch.ticking(late)
+            self.watch.ticking()
             self.node.tick(self.now())
             self.turn()
 

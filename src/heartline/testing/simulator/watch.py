@@ -76,6 +76,10 @@ class ClientWatch(SideWatch):
         self.told_floor: tuple[str | None, int] = (None, 0)
         self.welcomed_at: float | None = None
 
+    def due(self, link: object) -> float:
+        """When the machine's heartbeat wants its tick."""
+        return self.client.machine._life.next_deadline()
+
     # dials and links
 
     def dials(self, attempt: int) -> None:
@@ -254,6 +258,10 @@ class ServerWatch(SideWatch):
         self.actor = node
         self.sim = node
         self.grain = node.node.wheel.grain
+
+    def due(self, link: object) -> float:
+        """When a link's heartbeat wants its tick."""
+        return link.life.next_deadline() if isinstance(link, ServerLink) else 0.0
 
     def opened(self, link: ServerLink) -> None:
         """A socket is open."""
