@@ -10,6 +10,7 @@ Invariants:
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator
 from math import isclose
 from pathlib import Path
@@ -39,6 +40,7 @@ LIMITS: Final = {
     "credit_bytes": 1 << 18,
     "subscriptions": 1000,
 }
+_I: Final = re.compile(r"\$i([+-]\d+)?")
 _EMPTY: Final[tuple[Json, ...]] = (None, [], {})
 _POLICIES: Final = {"heartbeat": Heartbeat, "back_off": BackOff, "outbox": OutboxLimits}
 
@@ -77,7 +79,9 @@ def expand(value: Json, i: int | None = None) -> Json:
         if "$limits" in value:
             return LIMITS | value["$limits"]
         return {key: expand(inner, i) for key, inner in value.items()}
-    return i if value == "$i" and i is not None else value
+    if i is not None and isinstance(value, str) and (match := _I.fullmatch(value)):
+        return i + int(match[1] or 0)
+    return value
 
 
 def _items(values: Iterable[Json], i: int | None) -> Iterator[Json]:
