@@ -439,7 +439,7 @@ async def test_ten_thousand_sessions_leave_nothing_behind(kind: str) -> None:
         for kept in (node.links, node.sessions, node.by_identity, node.detached, node.unsaved, hub.saving):
             assert not kept
         assert not hub._facades
-        assert not node._throttled
+        assert not node.throttled
         assert not node._acking
         assert not node.presence._members
         await until(lambda: not node.tails)

@@ -7,7 +7,7 @@ import pytest
 
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.server import effects as do
-from heartline.core.server.node import QUANTUM
+from heartline.core.server.turns import QUANTUM
 from heartline.core.server.wheel import Wheel
 from heartline.core.states import LinkState
 from tests.core.server.world import Peer, World

@@ -7,13 +7,11 @@ Invariants:
 - effects come in the order of their causes (test_effects_keep_the_order_of_causes);
 - a session that is not resumed in time is forgotten, and so is the oldest when there are too many
   (test_detached_sessions_are_bounded);
-- handlers of a session survive its links (test_lost_link_cancels_nothing);
-- sessions take turns, a first window each (test_sessions_take_turns_of_a_window).
+- handlers of a session survive its links (test_lost_link_cancels_nothing).
 """
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from msgspec import Raw
 
@@ -40,10 +38,8 @@ from .link import ServerLink
 from .presence import WHO, Presence
 from .session import Pending, Session
 from .tail import Tail
+from .turns import Turns
 from .wheel import Wheel
-
-QUANTUM: Final = 8
-"""Starts of one session before the next one has its turn: a client's first window, answered in one write."""
 
 
 class Node:
@@ -82,8 +78,10 @@ class Node:
         self.now: float = 0.0
         self.effects: list[ServerEffect] = []
         self.dirty: list[ServerLink] = []
-        self.ready: deque[Session] = deque()
-        self._starts = 0
+        self._turns = Turns()
+        self.ready: deque[Session] = self._turns.ready
+        self.next_start: Callable[[float], Pending | None] = self._turns.next_start
+        """the next message to start; call again until None, within the turn's budget"""
         self.links: dict[ServerLink, None] = {}
         self.sessions: dict[str, Session] = {}
         self.by_identity: dict[str, dict[Session, None]] = {}
@@ -96,7 +94,6 @@ class Node:
         self._trace = trace
         self._fresh: dict[Tail, None] = {}
         self._acking: dict[ServerLink, None] = {}
-        self._throttled: dict[Session, float] = {}
         self._releasing: dict[str, int] = {}
 
     # what the shell reads
@@ -113,33 +110,9 @@ class Node:
         self.dirty.clear()
         return dirty
 
-    def next_start(self, now: float) -> Pending | None:
-        """The next message to start; call again until None, within the turn's budget."""
-        ready = self.ready
-        while ready:
-            session = ready[0]
-            message = session.next_start(now)
-            if message is not None:
-                self._starts += 1
-                if self._starts == QUANTUM or not session.queue:
-                    self._next_session()
-                    if session.queue:
-                        self.wake(session)
-                return message
-            self._next_session()
-            if session.queue and not session.serial_running and not session.fenced:
-                self._throttled[session] = session.next_token_at()
-        return None
-
-    def _next_session(self) -> None:
-        self._starts = 0
-        self.ready.popleft().ready = False
-
     def next_deadline(self) -> float | None:
         """When to call `tick`."""
-        moments = [self.wheel.next_deadline(), self.presence.next_deadline()]
-        if self._throttled:
-            moments.append(min(self._throttled.values()))
+        moments = [self.wheel.next_deadline(), self.presence.next_deadline(), self._turns.next_deadline()]
         if self.detached:
             moments.append(next(iter(self.detached.values())).detached_at + self.limits.session_ttl)
         return min((at for at in moments if at is not None), default=None)
@@ -154,7 +127,7 @@ class Node:
     @property
     def throttled(self) -> bool:
         """Whether a session waits for its rate to let the next message start."""
-        return bool(self._throttled)
+        return self._turns.throttled
 
     def trace(self, what: str, details: dict[str, object]) -> None:
         """Report something that matters; never a secret, never a payload."""
@@ -359,9 +332,7 @@ class Node:
         self._tell_time(now)
         self.wheel.turn(self.now)
         self.presence.tick(self.now)
-        for session in [s for s, at in self._throttled.items() if at <= self.now]:
-            del self._throttled[session]
-            self.wake(session)
+        self._turns.wake_due(self.now)
         while self.detached:
             session = next(iter(self.detached.values()))
             if self.now < session.detached_at + self.limits.session_ttl:
@@ -384,10 +355,8 @@ class Node:
         return session.id in self._releasing
 
     def wake(self, session: Session) -> None:
-        """The session may have something to start; sessions take turns."""
-        if not session.ready:
-            session.ready = True
-            self.ready.append(session)
+        """The session may have something to start."""
+        self._turns.wake(session)
 
     def open_anonymous(self, link: ServerLink) -> bool:
         """A link whose first frame is not hello; whether it may go on."""
@@ -474,7 +443,7 @@ class Node:
         """Hold it no longer."""
         self.sessions.pop(session.id, None)
         self.detached.pop(session.id, None)
-        self._throttled.pop(session, None)
+        self._turns.forget(session)
         self.unsaved.pop(session.id, None)
         if self._releasing.pop(session.id, None) is not None:
             self.effects.append(Released(session.id))
