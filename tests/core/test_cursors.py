@@ -246,6 +246,15 @@ def test_at_is_told_anew_after_a_new_epoch_on_the_same_link() -> None:
     assert reader.tell() == 4
 
 
+def test_at_is_not_told_to_a_server_that_reads_another_epoch() -> None:
+    reader = live("E", 10)
+    take(reader, 11)
+    reader.ask(1)
+    reader.granted("F", 20)  # its gap is under way
+    reader.handle("E", 11, 4)
+    assert reader.tell() is None
+
+
 def test_handled_while_asking_is_untold() -> None:
     reader = live()
     take(reader, 11, 12)
@@ -261,15 +270,15 @@ def test_handled_while_asking_is_untold() -> None:
 
 def test_overrun_in_entries_and_bytes() -> None:
     reader = live("E", 0)
-    take(reader, 1, 2, 3)
+    take(reader, 1, 2, 3, 4, 5, 6)  # 24 bytes
     assert not reader.overrun(3, 1000)
     assert reader.overrun(2, 1000)
     assert reader.overrun(3, 11)
     assert not reader.overrun(3, 12)
-    reader.handle("E", 2, 8)
+    reader.handle("E", 5, 8)
     assert not reader.overrun(1, 1)  # a lone entry always goes
-    reader.take(msg(4, size=1000))
-    reader.handle("E", 3, 4)
+    reader.take(msg(7, size=1000))
+    reader.handle("E", 6, 4)
     assert not reader.overrun(1, 1)
 
 
@@ -278,11 +287,11 @@ def test_credit_counts_anew_with_an_answer_or_a_gap_but_has_an_end() -> None:
     take(reader, 1, 2)
     gap(reader, "E", 2, 5)
     assert take(reader, 6, 7) == [Take.HAND_OVER] * 2
-    assert not reader.overrun(2, 1000)
+    assert not reader.overrun(1, 1000)
     reader.ask(2)
     reader.granted("E", 0)
     take(reader, 6, 7, 8, 9)
-    assert not reader.overrun(2, 1000)
+    assert not reader.overrun(1, 1000)
     for epoch in range(9):
         gap(reader, f"F{epoch}", 0, 0, "epoch")
         take(reader, 1, 2)

@@ -265,10 +265,10 @@ def test_what_was_handled_of_the_inbox_while_greeting_is_told() -> None:
 
 def test_a_server_beyond_its_credit_is_left() -> None:
     kit = following("a", limits={"credit": 3})
-    for offset in (11, 12, 13):
+    for offset in range(11, 17):
         kit.hear("msg", "a", offset, "e", 1)
-    assert kit.state is State.OPEN
-    kit.hear("msg", "a", 14, "e", 1)
+    assert kit.state is State.OPEN  # twice the credit may be due to an `at` that crossed something
+    kit.hear("msg", "a", 17, "e", 1)
     assert [(e.code, e.reason) for e in kit.of(do.Drop)] == [
         (4200, "the server broke the protocol: more entries than the credit allows")
     ]

@@ -104,8 +104,10 @@ class Reader:
 
     @property
     def untold(self) -> bool:
-        """Whether more was handled than the server has heard of."""
-        return bool(self.handled) and self.handled != self.told and self.handled_epoch == self.epoch
+        """Whether more was handled, in the epoch the server reads, than it has heard of."""
+        if not self.handled or self.handled == self.told:
+            return False
+        return self.handled_epoch == self.epoch == self._granted_epoch
 
     # from the server
 
@@ -177,13 +179,14 @@ class Reader:
         return True
 
     def overrun(self, credit: int, credit_bytes: int) -> bool:
-        """Whether more came than the server may have sent since the last answer or gap.
+        """Whether more came since the last answer or gap than the server may have sent.
 
-        What was pending before that it need not know, for it may be trimmed; but that too has an end.
+        Twice the credit, because an `at` that crosses a change of epoch grants it again. What was pending before
+        does not count, for it may be trimmed and never sent again; but that too has an end.
         """
         pending = len(self.pending)
         fresh = pending - self._before
-        if fresh > credit or (fresh > 1 and self._fresh_bytes > credit_bytes):
+        if fresh > 2 * credit or (fresh > 1 and self._fresh_bytes > 2 * credit_bytes):
             return True
         return pending + self._earlier > 4 * credit + 16
 
