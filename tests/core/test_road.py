@@ -189,6 +189,9 @@ def test_progress_resets_to_the_first_step() -> None:
     kit.open(resumed=True)
     kit.handled("@", "i", 1)  # it came over an earlier link: that says nothing about this one
     kit.lose()
+    assert waits(kit) == [0.5]  # the links before it made progress: they raised nothing
+    kit.open(resumed=True)
+    kit.lose()
     assert waits(kit) == [1.0]
 
 

@@ -27,7 +27,8 @@ class Retry:
     def failed(self) -> float:
         """Count one attempt or link that ended; return the seconds to wait."""
         delay = self._draw(self.step)
-        self.step += 1
+        if not self.proven:
+            self.step += 1
         self.left()
         return delay
 
