@@ -218,7 +218,6 @@ async def test_a_new_owner_takes_over_at_once() -> None:
         assert link.frames.empty(), "its reply is not said: it could not be recorded"
         assert await other.call(3, "quick", 3) == 3
         assert (one.sessions(), len(two.sessions())) == ([], 1)
-        assert not hub_of(one)._facades
 
 
 class _Shared:

@@ -391,7 +391,6 @@ async def test_stopping_leaves_nothing() -> None:
         node = hub.node
         for kept in (node.links, node.sessions, node.by_identity, node.detached, node.tails, node.unsaved, hub.sockets):
             assert not kept
-        assert not hub._facades
         assert not hub.saving
         assert [name for name in broker._logs if name.startswith("@") and not name.startswith("@who/")] == []
         assert app._hub is None
@@ -438,7 +437,6 @@ async def test_ten_thousand_sessions_leave_nothing_behind(kind: str) -> None:
         assert len(seen) == count
         for kept in (node.links, node.sessions, node.by_identity, node.detached, node.unsaved, hub.saving):
             assert not kept
-        assert not hub._facades
         assert not node.throttled
         assert not node._acking
         assert not node.presence._members

@@ -67,8 +67,9 @@ class Calls:
         except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
             self._end(pending, invalid_frame(pending.n, error))
             return
+        session = pending.session
         try:
-            value = handler.call(self._hub.facade(pending.session), pending, payload)
+            value = handler.call(session.view or self._hub.facade(session), pending, payload)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the application's, told as a failure
             self._end(pending, self._failed(pending, error))
             return

@@ -187,9 +187,12 @@ class _ParkedPool:
         self._refill()
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> "tuple[bool, Any, asyncio.Task[Any] | None]":
-        slot = None if self._unstarted else self._take()
-        if slot is None:
+        warm = self._warm
+        if self._unstarted or not warm:
             return False, None, self._start_ordinary(coroutine)
+        slot = warm.pop()
+        if slot.park.done():  # cancelled by way of `asyncio.all_tasks()`: no good any more
+            return self.start(coroutine)
         return self._step(slot, coroutine)
 
     def _step(self, slot: _Slot, coroutine: Coroutine[Any, Any, Any]) -> "tuple[bool, Any, asyncio.Task[Any] | None]":
@@ -202,7 +205,10 @@ class _ParkedPool:
         try:
             awaited = context.run(coroutine.send, None)
         except StopIteration as stop:
-            self._give_back(slot)
+            if sys.getrefcount(task) == self._idle_references and not slot.park.done():
+                self._warm.append(slot)
+            else:
+                self._give_back(slot)
             return True, stop.value, None
         except BaseException:
             self._give_back(slot)
@@ -229,14 +235,6 @@ class _ParkedPool:
             if not slot.park.done():
                 slot.park.set_result(None)
         await asyncio.gather(*(slot.task for slot in slots), return_exceptions=True)
-
-    def _take(self) -> _Slot | None:
-        """A warm slot; one that was cancelled by way of `asyncio.all_tasks()` is no good any more."""
-        while self._warm:
-            slot = self._warm.pop()
-            if not slot.park.done():
-                return slot
-        return None
 
     def _start_ordinary(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         """Without a warm slot: a task that takes its first step soon, and before it no later coroutine may."""

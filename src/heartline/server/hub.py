@@ -94,7 +94,6 @@ class Hub:
         self.sockets: set[HubSocket] = set()
         self.saving: dict[CoreSession, list[tuple[int, Pending]]] = {}
         self._releases: dict[str, asyncio.Future[bool]] = {}
-        self._facades: dict[CoreSession, Session] = {}
         self._budget = BUDGET
         self._turning = False
         self._end_scheduled = False
@@ -270,17 +269,18 @@ class Hub:
 
     def facade(self, core: CoreSession) -> Session:
         """The application's view of a session, the same for as long as the session lives here."""
-        session = self._facades.get(core)
+        session: Session | None = core.view
         if session is None:
             session = Session(self, core)
             if not core.fenced:
-                self._facades[core] = session
+                core.view = session
         return session
 
     def forget(self, core: CoreSession) -> Session:
         """A session is over, or lives elsewhere: let go of what the hub kept of it, and return its last view."""
         self.saving.pop(core, None)
-        session = self._facades.pop(core, None)
+        session: Session | None
+        session, core.view = core.view, None
         return session if session is not None else Session(self, core)
 
     def revoke(self, core: CoreSession, channel: str, message: str) -> None:

@@ -11,7 +11,7 @@ Invariants:
 """
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -83,6 +83,7 @@ class Session:
         "unacked",
         "unsaved",
         "user",
+        "view",
         "writing",
     )  # fmt: skip
 
@@ -103,6 +104,7 @@ class Session:
         self.durable: bool = unsaved is not None
         self.unsaved: dict[str, Session] = {} if unsaved is None else unsaved
         self.user: object = None
+        self.view: Any = None  # the shell's own
         self.anonymous: bool = False
         self.generation: int = 1
         self.link: ServerLink | None = None
@@ -159,9 +161,10 @@ class Session:
         if floor < self.floor:
             raise BadFrame(f"the floor fell from {self.floor} to {floor}")
         self.floor = floor
-        for n in [n for n in self.results if n < floor]:
-            self.results_bytes -= len(self.results.pop(n))
-        self.ended = {n for n in self.ended if n >= floor}
+        self.results = {n: payload for n, payload in self.results.items() if n >= floor}
+        self.results_bytes = sum(map(len, self.results.values()))
+        if self.ended:
+            self.ended = {n for n in self.ended if n >= floor}
         self.changed()
 
     # starting and ending
@@ -175,8 +178,13 @@ class Session:
         if message.serial and self.serial_running:
             return None
         rate = self.limits.rate
-        if rate is not None and not self._take_token(now, rate):
-            return None
+        if rate is not None:
+            if now != self.tokens_at:
+                self._refill(now, rate)
+            tokens = self.tokens
+            if tokens < 1.0 - 1e-6:
+                return None
+            self.tokens = tokens - 1.0 if tokens > 1.0 else 0.0
         queue.popleft()
         message.running = True
         if message.serial:
@@ -194,13 +202,13 @@ class Session:
 
         False when it no longer matters to this session.
         """
-        if self.fenced or self.pending.pop(message.n, None) is None:
+        n, pending = message.n, self.pending
+        if self.fenced or pending.pop(n, None) is None:
             return False
         self.pending_bytes -= len(message.data)
         if message.serial:
             self.serial_running = False
-        n = message.n
-        if self.pending and n > next(iter(self.pending)):  # n > done, where something before it still runs
+        if pending and n > next(iter(pending)):  # n > done, where something before it still runs
             self.ended.add(n)
         elif self.ended:
             done = self.done
@@ -350,16 +358,10 @@ class Session:
                 self.results[n] = lost
                 self.results_bytes += len(lost) - len(payload)
 
-    def _take_token(self, now: float, rate: float) -> bool:
+    def _refill(self, now: float, rate: float) -> None:
         tokens = self.tokens + (now - self.tokens_at) * rate
-        if tokens > rate:
-            tokens = min(max(1.0, rate), tokens)
+        self.tokens = tokens if tokens <= rate else min(max(1.0, rate), tokens)
         self.tokens_at = now
-        if tokens < 1.0 - 1e-6:
-            self.tokens = tokens
-            return False
-        self.tokens = max(0.0, tokens - 1.0)
-        return True
 
     def next_token_at(self) -> float:
         """When the rate lets the next message start."""
