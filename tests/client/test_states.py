@@ -265,12 +265,11 @@ def test_replaced_by_another_instance_is_final(run: Run) -> None:
     async def main() -> None:
         async with world() as w, w.connect() as first:
             await first.connected(5)
-            machine = first._shell.machine
             second = w.connect()
             await second.start()
             await second.connected(5)
-            thief = second._shell.machine
-            thief.session, thief._key = machine.session, machine._key
+            mine, thief = first._shell.machine._me, second._shell.machine._me
+            thief.session, thief._key = mine.session, mine._key
             w.proxy.cut(w.proxy.links[1])
             await until_state(first, State.REFUSED)
             with pytest.raises(heartline.Replaced):
