@@ -76,6 +76,9 @@ async def test_a_session_goes_on_in_the_next_server(wire: bool) -> None:
         assert await link.hear("msg") == ["msg", "c", 1, "e", 3]
         await app.sessions()[0].send("note", "kept")
         await link.hear("msg", n="@")
+        (session,) = app.sessions()
+    with pytest.raises(RuntimeError, match="has stopped"):
+        await session.send("too late")
     kept = memory._records[welcome["session"]]
     assert (kept.owner, kept.done, kept.generation) == (app._options.node_name, 3, 1)
 

@@ -100,6 +100,7 @@ class Entries:
         """Append to a session's inbox."""
         if core.anonymous:
             raise ValueError("an anonymous session has no inbox: its client did not say hello")
+        self._hub.check_serving()
         if core.fenced:
             raise ValueError(f"session {core.id} is over")
         self._names.check(event, "event")

@@ -122,6 +122,11 @@ class Hub:
         """Whether nothing more may start."""
         return self.stage is not Stage.SERVING
 
+    def check_serving(self) -> None:
+        """Raise RuntimeError when all is over."""
+        if self.stage is _STOPPED:
+            raise RuntimeError("this server has stopped")
+
     async def drain(self, seconds: float) -> None:
         """Ask clients to move away; return when all have and nothing runs, or when the time is over."""
         deadline = self.loop.time() + seconds

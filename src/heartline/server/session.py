@@ -89,8 +89,8 @@ class Session:
     async def send(self, event: str, data: Any = None) -> int:
         """Send to this session alone, through its inbox: in order, kept while it is offline. Returns the offset.
 
-        Raises BrokerError, and ValueError for data too large, for an anonymous session, which has no inbox, and for
-        one that is over.
+        Raises BrokerError, ValueError for data too large, for an anonymous session, which has no inbox, and for one that
+        is over, RuntimeError when the server has stopped.
         """
         return await self._hub.entries.send(self._core, event, data)
 
