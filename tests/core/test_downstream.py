@@ -202,6 +202,26 @@ def test_at_is_told_before_half_the_credit() -> None:
     assert kit.frames() == [["at", "a", 19]]  # a quarter of the bytes
 
 
+def test_what_is_said_again_is_told_again() -> None:
+    """The server may have been reading when our `at` came: it waits for another."""
+    kit = following("a")
+    for offset in (11, 12):
+        kit.hear("msg", "a", offset, "e", 1)
+        kit.handled("a", "E", offset)
+    kit.wait()
+    assert kit.frames() == [["at", "a", 12]]
+    kit.hear("msg", "a", 11, "e", 1)
+    kit.hear("msg", "a", 12, "e", 1)
+    assert kit.of(do.Arrived) == []
+    kit.wait()
+    assert kit.frames() == [["at", "a", 12]]
+    kit.hear("msg", "a", 13, "e", 1)
+    kit.hear("msg", "a", 13, "e", 1)  # said again, and not handled yet
+    kit.handled("a", "E", 13)
+    kit.wait()
+    assert kit.frames() == [["at", "a", 13]]
+
+
 def test_at_is_told_at_the_latest_after_a_tenth_of_a_second() -> None:
     kit = following("a", "b")
     kit.hear("msg", "a", 11, "e", 1)

@@ -109,7 +109,7 @@ class DownstreamModel(RuleBasedStateMachine):
                 follower = self.followers[frame[1]]
                 seen = self.seen[frame[1]]
                 if seen is not None and seen[0] == follower.epoch:
-                    assert follower.at < frame[2] <= follower.sent
+                    assert follower.at <= frame[2] <= follower.sent  # again, where the server said something again
                 elif not follower.at < frame[2] <= follower.sent:
                     continue  # it crossed the gap that tells of another epoch
                 follower.at = frame[2]

@@ -415,3 +415,16 @@ def test_floor_waits_until_the_disk_has_forgotten():
     assert box.floor == 2
     box.forgotten(2)
     assert box.floor == 3
+
+
+def test_nothing_is_written_above_a_hole_on_disk() -> None:
+    """After a crash the server would take it for handled: it is below what was received."""
+    box = outbox(durable=True)
+    for n in (1, 2, 3):
+        add(box)
+        box.persisted(n)
+    box.welcome(0, 256, 1 << 20)
+    assert box.withdraw(2) is not None
+    assert written(box) == [1]
+    box.forgotten(2)
+    assert written(box) == [3]

@@ -419,6 +419,8 @@ class ClientMachine:
         if kind is Msg:
             if not self._down.msg(frame):  # type: ignore[arg-type]
                 self._road.abandon(Code.ABANDONED, "the inbox has a hole")
+            elif self._down.untold:
+                self._plan_at(now)
         elif kind is Reply:
             self._settled(self._up.reply(frame), now)  # type: ignore[arg-type]
         elif kind is Ack:

@@ -102,6 +102,13 @@ class Reader:
         self.since_told = self.since_told_bytes = 0
         return self.told
 
+    def said_again(self, offset: int) -> bool:
+        """The server says again what was handled, so it waits for an `at` that came too early; whether to repeat it."""
+        if self.handled is None or offset > self.handled or self.handled_epoch != self.epoch:
+            return False
+        self.told = min(self.told, offset - 1)
+        return self.untold
+
     @property
     def untold(self) -> bool:
         """Whether more was handled, in the epoch the server reads, than it has heard of."""

@@ -6,6 +6,7 @@ Invariants:
   (test_changes_while_greeting_are_said_after_welcome);
 - the server hears `at` before half of its credit is used up, also of what was handled while it was being asked
   (test_at_is_told_before_half_the_credit);
+- what the server says again although it was handled is told again (test_what_is_said_again_is_told_again);
 - an inbox that belonged to a lost session is named as a gap (test_lost_inbox_is_a_gap).
 """
 
@@ -141,6 +142,8 @@ class Downstream:
                 self._retry.progressed()
             self._effects.append(Arrived(reader.entry(frame)))
             self._check_credit(reader)
+        elif take is Take.DROP and reader.follow in FOLLOWED and reader.said_again(frame.offset):
+            self._untold.add(frame.channel)
         elif take is Take.HOLE:
             if frame.channel == INBOX:
                 return False

@@ -12,6 +12,8 @@ Invariants:
   (test_window_bounds_flight);
 - a durable message is written only after it was persisted (test_written_only_after_persisted);
 - what is dropped from a full outbox is told, and nothing is dropped in vain (test_nothing_is_dropped_in_vain);
+- a durable message is not written above a hole that is still a message on disk
+  (test_nothing_is_written_above_a_hole_on_disk);
 - the floor passes a durable message only after the disk has let go of it
   (test_floor_waits_until_the_disk_has_forgotten);
 - memory follows what waits, not what has passed through (test_queues_do_not_grow_with_what_has_gone).
@@ -97,6 +99,7 @@ class Outbox:
         self._persisted = first - 1
         self._highest = first - 1
         self._unforgotten: dict[int, None] = {}
+        self._holes: dict[int, None] = {}
         self._told = 1
         self._open_window(0, SPAN, 1 << 20)
 
@@ -194,6 +197,7 @@ class Outbox:
     def forgotten(self, n: int) -> None:
         """The settled message n is gone from the disk."""
         self._unforgotten.pop(n, None)
+        self._holes.pop(n, None)
 
     def persisted(self, n: int) -> None:
         """Everything up to n is on disk."""
@@ -235,7 +239,7 @@ class Outbox:
             if message is None:
                 queue.popleft()
                 continue
-            if not self._window_lets(message) or (self.durable and message.n > self._persisted):
+            if not self._window_lets(message) or (self.durable and not self._disk_lets(message.n)):
                 return None
             queue.popleft()
             message.written = True
@@ -326,6 +330,7 @@ class Outbox:
         rest = list(self._messages.values())
         self._messages.clear()
         self._unforgotten.clear()
+        self._holes.clear()
         self.bytes = self._flight = self._flight_bytes = 0
         self._compact()
         return rest
@@ -349,6 +354,13 @@ class Outbox:
             return True
         return self._flight < self._window and self._flight_bytes + message.size <= self._window_bytes
 
+    def _disk_lets(self, n: int) -> bool:
+        """Whether message n may be written: it is stored, and no hole below it would be a message after a crash.
+
+        The server takes such a number for one that it has handled (PROTOCOL 3.2).
+        """
+        return n <= self._persisted and not (self._holes and n > min(self._holes))
+
     def _settle(self, message: Message) -> None:
         if message.n <= self._in_flight:
             self._flight -= 1
@@ -365,6 +377,8 @@ class Outbox:
         del messages[message.n]
         if self.durable:
             self._unforgotten[message.n] = None
+            if not message.written:
+                self._holes[message.n] = None
         self.bytes -= message.size
         for queue in (self._order, self._to_write):
             while queue and queue[0] not in messages:

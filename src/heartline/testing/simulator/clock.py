@@ -118,6 +118,8 @@ class Actor:
         self.life: int = 0
         self.napping: float = 0.0
         """How much of that the alarm under way is going to be late."""
+        self.stands_until: float = 0.0
+        """A clock that went back stands still until then."""
         self._armed: float | None = None
         self._alarm = 0
         self._deferred: list[tuple[int, Act]] = []
@@ -149,6 +151,8 @@ class Actor:
     def jump(self, seconds: float) -> None:
         """Let the clock jump; a monotonic one may leap ahead or stand still, which is how it goes back."""
         self.skew += seconds
+        if seconds < 0:
+            self.stands_until = max(self.stands_until, self.world.now) - seconds
         self.slept += abs(seconds)
         self.world.note(self.name, "clock jumps", round(seconds, 3))
         self._armed = None
@@ -185,6 +189,11 @@ class Actor:
         for life, act in deferred:
             if life == self.life:
                 act()
+
+    @property
+    def excuse(self) -> float:
+        """Lateness so far, without what is still to come of it."""
+        return self.slept - self.napping - max(0.0, self.stands_until - self.world.now)
 
     def arm(self) -> None:
         """See to it that the machine is ticked when it wants to be."""

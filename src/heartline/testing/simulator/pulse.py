@@ -56,20 +56,20 @@ class SideWatch:
     def begin_pulse(self, link: object, heartbeat: Heartbeat) -> None:
         """A link is open here."""
         actor = self.actor
-        self.pulses[link] = pulse = Pulse(actor.world.now, actor.slept - actor.napping, heartbeat)
+        self.pulses[link] = pulse = Pulse(actor.world.now, actor.excuse, heartbeat)
         self._check_later(link, pulse)
 
     def heard(self, link: object) -> None:
         """Something came in."""
         pulse = self.pulses.get(link)
         if pulse is not None:
-            pulse.heard = (self.actor.world.now, self.actor.slept - self.actor.napping)
+            pulse.heard = (self.actor.world.now, self.actor.excuse)
 
     def proven(self, link: object) -> None:
         """Something came in that proves the way out."""
         pulse = self.pulses.get(link)
         if pulse is not None:
-            pulse.proof = (self.actor.world.now, self.actor.slept - self.actor.napping)
+            pulse.proof = (self.actor.world.now, self.actor.excuse)
             pulse.probed_late = False
 
     def owing(self, link: object, outstanding: bool) -> None:
@@ -80,7 +80,7 @@ class SideWatch:
         if not outstanding:
             pulse.owed = None
         elif pulse.owed is None:
-            pulse.owed = (self.actor.world.now, self.actor.slept - self.actor.napping)
+            pulse.owed = (self.actor.world.now, self.actor.excuse)
 
     def pinged(self, link: object) -> None:
         """A ping went out; if this was a late wake-up, it is the fresh probe."""

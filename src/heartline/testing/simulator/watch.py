@@ -64,7 +64,7 @@ class ClientWatch(SideWatch):
         self.actor = client
         self.client = client
         self.dice = dice
-        self.steps = {0}
+        self.steps: set[tuple[int, bool]] = {(0, False)}
         self.dials_out: set[int] = set()
         self.welcomed: set[int] = set()
         self.session: str | None = client.machine.session
@@ -107,11 +107,12 @@ class ClientWatch(SideWatch):
         self.pulses.pop(link, None)
         if self.welcomed_at is not None and link.attempt in self.welcomed:
             stable = self.client.plan.policy.back_off.stable
-            lived = self.client.now() - self.welcomed_at
-            if lived > stable + SLACK + self.client.slept:
-                self.steps = {0}
-            elif lived >= stable - SLACK:
-                self.steps.add(0)
+            lived = self.client.world.now - self.welcomed_at
+            doubt = SLACK + self.client.slept
+            if lived > stable + doubt:
+                self.steps = {(0, True)}
+            elif lived >= stable - doubt:
+                self.steps.add((0, True))
             self.welcomed_at = None
 
     def dropped(self, link: SimLink | None, effect: Drop) -> None:
@@ -128,14 +129,18 @@ class ClientWatch(SideWatch):
         """The machine's state moved: the back-off must have grown, or been reset, as it should."""
         if effect.new == State.WAITING.value and effect.retry_in is not None:
             policy = self.client.plan.policy.back_off
-            ceilings = {min(policy.cap, policy.base * 2.0**step): step for step in sorted(self.steps, reverse=True)}
-            if self.dice.ceiling not in ceilings:
-                raise Violation("back_off", f"drawn below {self.dice.ceiling}, not {sorted(ceilings)}")
-            self.steps = {ceilings[self.dice.ceiling] + 1}
+            ceiling = {step: min(policy.cap, policy.base * 2.0**step) for step, _ in sorted(self.steps)}
+            drawn = self.dice.ceiling
+            if drawn not in ceiling.values():
+                raise Violation("back_off", f"drawn below {drawn}, not {sorted(ceiling.values())}")
+            fitting = [(step, proven) for step, proven in sorted(self.steps) if ceiling[step] == drawn]
+            self.steps = {(step if proven else step + 1, False) for step, proven in fitting}
+        elif effect.old == State.MOVING.value and effect.new != State.OPEN.value:
+            self.steps = {(step, False) for step, _ in self.steps}
 
     def progressed(self) -> None:
-        """A message was settled, or a new entry came."""
-        self.steps = {min(step, 1) for step in self.steps}
+        """A message was settled, or a new entry came: this link is good."""
+        self.steps = {(min(step, 1), True) for step, _ in self.steps}
 
     # what it writes
 
@@ -224,7 +229,7 @@ class ClientWatch(SideWatch):
         self.since_doubling = 0
         lost = client.machine.outbox
         self.flight = {m.n: None for m in lost if m.n <= body.received}
-        self.welcomed_at = client.now()
+        self.welcomed_at = client.world.now
         self.begin_pulse(link, Heartbeat(body.heartbeat.interval, body.heartbeat.timeout))
 
     def _ended(self, n: int) -> None:
