@@ -143,6 +143,43 @@ def test_resubscription_is_answered_anew() -> None:
     ] * 3
 
 
+def test_what_is_handled_before_it_is_said_again_takes_no_credit() -> None:
+    """A client that handles what an earlier link brought says `at` once, maybe before this link has come so far."""
+    world = World(limits=SMALL)
+    world.publish("c", *range(1, 13))
+    one = world.peer()
+    world.hold = (do.Read,)
+    one.say(["sub", 1, "c", ["E", 2]], ["at", "c", 5])
+    world.hold = ()
+    world.answer_held()
+    assert one.offsets("c") == [6, 7, 8, 9]  # 3 to 5 need not be said at all
+    one.say(["at", "c", 10])  # 10 too was handled before
+    assert one.offsets("c") == [6, 7, 8, 9, 11, 12]
+    check_credit(one.link.feed, SMALL)
+    assert flow(one, "c") is Flow.LIVE
+    one.say(["at", "c", 12])
+    assert one.link.feed.in_flight == 0
+
+
+def test_what_was_handled_of_another_log_skips_nothing() -> None:
+    world = World(limits=SMALL)
+    world.publish("c", *range(1, 13))
+    world.broker.drop("c")
+    world.publish("c", *range(1, 4))
+    one = world.peer()
+    world.hold = (do.Read,)
+    one.say(["sub", 1, "c", ["E", 2]], ["at", "c", 9])
+    world.hold = ()
+    world.answer_held()
+    one.say(["at", "c", 10])  # it crossed the gap
+    assert [frame[:3] for frame in one.heard if frame[0] in ("gap", "msg")] == [
+        ["gap", "c", {"epoch": "E.1", "after": 0, "to": 0, "reason": "epoch"}],
+        ["msg", "c", 1],
+        ["msg", "c", 2],
+        ["msg", "c", 3],
+    ]
+
+
 def test_subscriptions_are_bounded() -> None:
     world = World(limits=ServerLimits(subscriptions=2))
     one = world.peer()
