@@ -205,7 +205,7 @@ def test_handling_while_offline_resets_nothing() -> None:
         kit.wait()
         kit.handled("@", "i", offset)
         fail(kit)
-    assert waits(kit) == [8.0]
+    assert waits(kit) == [4.0]
 
 
 def test_a_stable_time_resets_fully() -> None:
