@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from heartline.core import effects as do
 from heartline.core.states import State
@@ -250,5 +250,6 @@ class DownstreamModel(RuleBasedStateMachine):
             assert offset >= max(log.trimmed, log.head if log.entries else 0), "the rest never came"
 
 
-DownstreamModel.TestCase.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
-TestDownstreamModel = DownstreamModel.TestCase
+def test_once_in_order_or_gap() -> None:
+    kind = settings(max_examples=150, stateful_step_count=60, deadline=None)
+    run_state_machine_as_test(DownstreamModel, settings=kind)

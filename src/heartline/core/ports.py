@@ -1,6 +1,6 @@
 """What the core needs from outside: codecs, brokers, records. Adapters implement these; nothing here does anything.
 
-Invariant: the core names no adapter (import-linter, test_core_imports_nothing_above).
+Invariant: the core names no adapter (import-linter, test_the_import_contract_is_kept).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
