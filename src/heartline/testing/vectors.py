@@ -174,7 +174,9 @@ class Player:
     def __init__(self, scenario: dict[str, Json]) -> None:
         self.draws = Draws(scenario.get("random", []))
         given = scenario.get("policy", {})
-        policy = {k: _POLICIES[k](**v) if k in _POLICIES and v is not None else v for k, v in given.items()}
+        policy: dict[str, Any] = {
+            k: _POLICIES[k](**v) if k in _POLICIES and v is not None else v for k, v in given.items()
+        }
         saved = scenario.get("saved")
         self._machine = ClientMachine(
             ClientPolicy(**policy),
