@@ -1,20 +1,14 @@
 """The runner: parked tasks, their order, and the end of everything."""
 
 import asyncio
-import contextvars
 import gc
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 import uvloop
 
 from heartline.server.eager import EAGER_TASKS, POOL, Runner
-
-Start = Callable[[Coroutine[Any, Any, Any]], Any]
-Case = Callable[[], Coroutine[Any, Any, Any]]
-
-variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="outside")
 
 
 @pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
