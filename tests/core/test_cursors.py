@@ -295,9 +295,14 @@ def test_credit_counts_anew_with_an_answer_or_a_gap_but_has_an_end() -> None:
     for epoch in range(9):
         gap(reader, f"F{epoch}", 0, 0, "epoch")
         take(reader, 1, 2)
-    assert reader.overrun(2, 1000)  # 4 × 2 + 16 things nobody looks at
-    reader.handle("F8", 2, 4)
     assert not reader.overrun(2, 1000)
+    assert reader.is_swamped(2)  # 4 × 2 + 16 things nobody looks at
+    assert not reader.has_room_again(2)
+    assert reader.is_swamped(2)
+    reader.handle("F8", 2, 4)
+    assert reader.has_room_again(2)
+    assert not reader.is_swamped(2)
+    assert not reader.has_room_again(2)  # said once
 
 
 def test_states_of_following() -> None:

@@ -22,14 +22,17 @@ def following(*channels: str, **more: object) -> Kit:
     return kit
 
 
-def reconnect(kit: Kit) -> list[object]:
+SCANTY = {"credit": 2, "credit_bytes": 1000}
+
+
+def reconnect(kit: Kit, **more: object) -> list[object]:
     """Lose the link and get another; returns the cursors of its hello."""
     kit.lose()
     kit.machine.retry_now(kit.now)
     kit.step()
     kit.opened()
     (hello,) = kit.frames()
-    kit.open(resumed=True)
+    kit.open(resumed=True, **more)
     return hello[1]["cursors"]  # type: ignore[no-any-return]
 
 
@@ -220,6 +223,50 @@ def test_what_is_said_again_is_told_again() -> None:
     kit.handled("a", "E", 13)
     kit.wait()
     assert kit.frames() == [["at", "a", 13]]
+
+
+def trimmed_again_and_again(kit: Kit, channel: str, epoch: str, links: int) -> list[do.Entry | do.Lost]:
+    """The log is trimmed between the links, and nobody reads: what was handed over."""
+    items = []
+    for link in range(1, links + 1):
+        reconnect(kit, limits=SCANTY)
+        if channel != "@":
+            kit.hear("ok", 1, {"epoch": epoch, "offset": 10})
+            items += [e.item for e in kit.of(do.Arrived)]
+        to = 100 * link
+        kit.hear("gap", channel, {"epoch": epoch, "after": 10, "to": to, "reason": "history"})
+        items += [e.item for e in kit.of(do.Arrived)]
+        kit.hear("msg", channel, to + 1, "e", 1)
+        items += [e.item for e in kit.of(do.Arrived)]
+    assert kit.state is State.OPEN
+    return items
+
+
+def test_who_does_not_read_is_not_swamped() -> None:
+    kit = following("a", limits=SCANTY)
+    items = trimmed_again_and_again(kit, "a", "E", 30)
+    assert len(items) == 4 * 2 + 16
+    asked = []
+    for item in items:
+        kit.handled("a", "E", item.to if isinstance(item, do.Lost) else item.offset)
+        asked += [frame for frame in kit.frames() if frame[0] == "sub"]
+    assert asked == [["sub", 2, "a", ["E", 1101]]]  # as soon as 2 are left; those have come already
+    kit.hear("ok", 2, {"epoch": "E", "offset": 1101})
+    kit.hear("gap", "a", {"epoch": "E", "after": 1101, "to": 3000, "reason": "history"})
+    assert [e.item for e in kit.of(do.Arrived)] == [do.Lost("a", "E", 1201, 3000, "history")]
+
+
+def test_who_does_not_read_the_inbox_dials_again_later() -> None:
+    kit = following(limits=SCANTY)
+    items = trimmed_again_and_again(kit, "@", "i", 30)
+    assert len(items) == 4 * 2 + 16
+    for item in items[:-3]:
+        kit.handled("@", "i", item.to if isinstance(item, do.Lost) else item.offset)
+        assert kit.state is State.OPEN
+    for item in items[-3:]:
+        kit.handled("@", "i", item.to if isinstance(item, do.Lost) else item.offset)
+    assert kit.state is State.WAITING
+    assert reconnect(kit) == [[0, "@", ["i", 1201]]]
 
 
 def test_at_is_told_at_the_latest_after_a_tenth_of_a_second() -> None:

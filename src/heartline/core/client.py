@@ -229,7 +229,8 @@ class ClientMachine:
         `size`: the bytes it took of the credit, about those of its frame.
         """
         now = self._clock.tell(now)
-        self._down.handled(channel, epoch, offset, size)
+        if not self._down.handled(channel, epoch, offset, size):
+            self._road.abandon(Code.ABANDONED, "the inbox has a hole")
         self._plan_at(now)
 
     def retry_now(self, now: float) -> None:

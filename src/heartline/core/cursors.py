@@ -50,7 +50,7 @@ class Reader:
 
     __slots__ = (
         "_before", "_earlier", "_fresh_bytes", "_granted_epoch", "channel", "epoch", "follow", "handled",
-        "handled_epoch", "pending", "r", "received", "since_told", "since_told_bytes", "told",
+        "handled_epoch", "pending", "r", "received", "since_told", "since_told_bytes", "swamped", "told",
     )  # fmt: skip
 
     def __init__(self, channel: str, epoch: str | None = None, offset: int | None = None) -> None:
@@ -66,6 +66,7 @@ class Reader:
         self._fresh_bytes = 0
         self.since_told: int = 0
         self.since_told_bytes: int = 0
+        self.swamped: bool = False
         self._granted_epoch = self.epoch
         self._before = 0
         self._earlier = 0
@@ -189,13 +190,23 @@ class Reader:
         """Whether more came since the last answer or gap than the server may have sent.
 
         Twice the credit, because an `at` that crosses a change of epoch grants it again. What was pending before
-        does not count, for it may be trimmed and never sent again; but that too has an end.
+        does not count, for it may be trimmed and never sent again; `is_swamped` is its end.
         """
-        pending = len(self.pending)
-        fresh = pending - self._before
-        if fresh > 2 * credit or (fresh > 1 and self._fresh_bytes > 2 * credit_bytes):
-            return True
-        return pending + self._earlier > 4 * credit + 16
+        fresh = len(self.pending) - self._before
+        return fresh > 2 * credit or (fresh > 1 and self._fresh_bytes > 2 * credit_bytes)
+
+    def is_swamped(self, credit: int) -> bool:
+        """Whether so much waits for the application, over many links, that nothing more is taken."""
+        if len(self.pending) + self._earlier >= 4 * credit + 16:
+            self.swamped = True
+        return self.swamped
+
+    def has_room_again(self, credit: int) -> bool:
+        """Whether the application has caught up so far that what was not taken can be asked for again."""
+        if not self.swamped or len(self.pending) + self._earlier > credit:
+            return False
+        self.swamped = False
+        return True
 
     def _lose(self, after: int, to: int, reason: str) -> Lost:
         self.received = to

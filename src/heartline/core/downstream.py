@@ -6,6 +6,8 @@ Invariants:
   (test_changes_while_greeting_are_said_after_welcome);
 - the server hears `at` before half of its credit is used up, also of what was handled while it was being asked
   (test_at_is_told_before_half_the_credit);
+- an application that does not read is given no more after a while, however many links and gaps there were, and
+  loses nothing by it (test_who_does_not_read_is_not_swamped);
 - what the server says again although it was handled is told again (test_what_is_said_again_is_told_again);
 - an inbox that belonged to a lost session is named as a gap (test_lost_inbox_is_a_gap).
 """
@@ -134,7 +136,7 @@ class Downstream:
     def msg(self, frame: Msg) -> bool:
         """Take an entry; False when the inbox has a hole: only another link closes it. Raises BadFrame."""
         reader = self._readers.get(frame.channel)
-        if reader is None:
+        if reader is None or reader.is_swamped(self._credit):
             return True
         take = reader.take(frame)
         if take is Take.HAND_OVER:
@@ -153,7 +155,7 @@ class Downstream:
     def gap(self, frame: Gap) -> None:
         """Take a gap. Raises BadFrame."""
         reader = self._readers.get(frame.channel)
-        if reader is None or reader.follow not in FOLLOWED:
+        if reader is None or reader.follow not in FOLLOWED or reader.is_swamped(self._credit):
             return
         lost = reader.gap(frame.body)
         if lost is not None:
@@ -167,10 +169,21 @@ class Downstream:
 
     # handling
 
-    def handled(self, channel: str, epoch: str, offset: int, size: int) -> None:
-        """The application is done with everything up to an item."""
+    def handled(self, channel: str, epoch: str, offset: int, size: int) -> bool:
+        """The application is done with everything up to an item; False when the inbox now has a hole, as in `msg`."""
         reader = self._readers.get(channel)
-        if reader is None or not reader.handle(epoch, offset, size):
+        if reader is None:
+            return True
+        self._move(reader, epoch, offset, size)
+        if reader.has_room_again(self._credit) and self.online:
+            if channel == INBOX:
+                return False
+            self._ask(reader)
+        return True
+
+    def _move(self, reader: Reader, epoch: str, offset: int, size: int) -> None:
+        channel = reader.channel
+        if not reader.handle(epoch, offset, size):
             return
         self._effects.append(MoveCursor(channel, epoch, offset))
         if reader.follow not in FOLLOWED:

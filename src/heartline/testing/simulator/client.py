@@ -369,11 +369,6 @@ class SimClient(Actor):
         """Items handed over and not handled."""
         return sum(map(len, self._items.values()))
 
-    @property
-    def is_swamped(self) -> bool:
-        """Whether an application that does not read has been given more than a reader bears, over many links."""
-        return max(map(len, self._items.values()), default=0) > 4 * self.plan.limits.credit
-
     def close(self, *, end: bool) -> None:
         """Leave for good."""
         self.closing = True

@@ -118,7 +118,7 @@ class ClientWatch(SideWatch):
     def dropped(self, link: SimLink | None, effect: Drop) -> None:
         """The machine leaves a link or a dial."""
         self.dials_out.discard(effect.attempt)
-        if effect.code == Code.BAD_FRAME and not ("credit" in effect.reason and self.client.is_swamped):
+        if effect.code == Code.BAD_FRAME:
             raise Violation("no_bad_frames", f"{self.client.name}: {effect.reason}")
         if link is not None:
             if effect.code == Code.PEER_SILENT:
