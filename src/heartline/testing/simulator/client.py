@@ -78,7 +78,7 @@ class SimClient(Actor):
         if saved is not None and self.disk is not None:
             self.disk.died()
         dice = Dice(self.rng.getrandbits(64))
-        self.machine = ClientMachine(self.plan.policy, NativeClient, dice, f"{self.name}i{self.process}", saved=saved)
+        self.machine = ClientMachine(self.plan.policy, NativeClient(), dice, f"{self.name}i{self.process}", saved=saved)
         self.watch = ClientWatch(self, dice)
         self._items: dict[str, deque[do.Entry | do.Lost]] = {}
         self._reading: set[str] = set()

@@ -88,7 +88,7 @@ class SimNode(Actor):
         self.ids = 0
         self.node = Node(
             self.name,
-            NativeServer,
+            NativeServer(),
             plan.limits,
             plan.heartbeat,
             self._new_id,
