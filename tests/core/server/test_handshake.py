@@ -202,6 +202,24 @@ def test_the_later_claim_wins(order: tuple[int, int], durable: bool) -> None:
     assert three.say(["ping", 1]) == [["pong", 1]]
 
 
+def test_a_leaving_session_gets_no_link() -> None:
+    """Another node asks for the session while a link of ours waits for the inbox."""
+    world = World(durable=True)
+    one = world.peer()
+    one.lose()
+    world.hold = (do.HeadInbox, do.Save)
+    two = world.peer(welcome=False)
+    two.resume(one)
+    world.node.release(one.heard[0][1]["session"], world.now)
+    world.turn()
+    world.answer_held(do.HeadInbox)
+    assert (two.kinds(), two.code) == (["refused"], 4006)
+    world.hold = ()
+    world.answer_held()
+    assert len(world.of(do.Released)) == 1
+    assert world.node.sessions == {}
+
+
 def test_a_floor_that_fell_starts_anew() -> None:
     world = World()
     one = world.peer()

@@ -7,6 +7,7 @@ Invariants:
 - the older link is fenced before the newer one hears welcome (test_old_link_is_fenced);
 - resuming needs the key, compared in constant time, and the same identity (test_wrong_key_is_refused);
 - a lost compare-and-set never yields a session (test_lost_swap_looks_again);
+- a session that another node has asked for gets no link any more (test_a_leaving_session_gets_no_link);
 - of two links that come for one session the later one gets it (test_the_later_claim_wins);
 - a client whose outbox is older than its session gets a new one (test_a_floor_that_fell_starts_anew).
 """
@@ -146,6 +147,8 @@ class Handshake:
         elif session.generation != claim.generation:
             same = session.instance == link.hello.instance
             link.close(Code.SUPERSEDED if same else Code.REPLACED, "a newer link owns this session")
+        elif self._node.is_leaving(session):
+            self._refuse_leaving(link)
         else:
             self._attach(link, session, (epoch, offset), now)
 
@@ -176,7 +179,7 @@ class Handshake:
         if session is None or session.anonymous:
             self._node.effects.append(Load(link, hello.session))
         elif self._node.is_leaving(session):
-            link.refuse("busy", "the session moves to another node", 0.5, Code.REFUSED_FOR_NOW)
+            self._refuse_leaving(link)
         elif not self._fits(link, session.key, session.identity):
             self._not_yours(link)
         elif hello.floor < session.floor:
@@ -184,6 +187,9 @@ class Handshake:
         else:
             self._fence(session, hello.instance)
             self._claim(link, session)
+
+    def _refuse_leaving(self, link: ServerLink) -> None:
+        link.refuse("busy", "the session moves to another node", 0.5, Code.REFUSED_FOR_NOW)
 
     def _create(self, link: ServerLink) -> None:
         node = self._node
