@@ -59,8 +59,6 @@ from .upstream import Upstream
 
 AT_DELAY = 0.1
 FLOOR_DELAY = 1.0
-_LINKED = frozenset({State.GREETING, State.OPEN, State.MOVING})
-_UP = frozenset({State.OPEN, State.MOVING})
 _IDLING = frozenset({State.WAITING, State.GAVE_UP, State.REFUSED})
 _ENDED = frozenset({Code.REPLACED, Code.ENDED})
 _REFUSALS = {code.name.lower(): code for code in Code if 4200 <= code < 4300}
@@ -141,7 +139,7 @@ class ClientMachine:
     def next_deadline(self) -> float | None:
         """When to call `tick`; None: not at all."""
         at = self._deadlines.next()
-        if self.state in _UP:
+        if self._road.up:
             life = self._life.next_deadline()
             at = life if at is None else min(at, life)
         expiry = self._up.outbox.next_expiry()
@@ -238,7 +236,7 @@ class ClientMachine:
         now = self._clock.tell(now)
         if self.state in _IDLING:
             self._road.dial("retry now", hurry=True)
-        elif self.state in _UP:
+        elif self._road.up:
             self._probe(now)
 
     def hint(self, now: float, reason: str) -> None:
@@ -246,13 +244,13 @@ class ClientMachine:
         now = self._clock.tell(now)
         if self.state is State.WAITING:
             self._road.dial(reason)
-        elif self.state in _UP:
+        elif self._road.up:
             self._probe(now)
 
     def login(self, payload: Raw, now: float) -> None:
         """Renew the credentials of the present link (the answer to `Renew`)."""
         self._clock.tell(now)
-        if self.state in _UP:
+        if self._road.up:
             self._write(Login(payload))
 
     def close(self, now: float) -> None:
@@ -268,7 +266,7 @@ class ClientMachine:
         """Destroy the session, then close. Without a link the server keeps it until its time runs out."""
         self._clock.tell(now)
         if self.state is not State.CLOSED:
-            if self.state in _LINKED:
+            if self._road.linked:
                 self._write(Bye("end"))
             self._end_session("ended")
             self._road.close("ended")
@@ -330,7 +328,7 @@ class ClientMachine:
         """What `Forget(n)` asked for is done: the server may forget message n as well."""
         now = self._clock.tell(now)
         self._up.outbox.forgotten(n)
-        if self.state in _UP:
+        if self._road.up:
             self._deadlines.set_default(Due.FLOOR, now + FLOOR_DELAY)
         self._pump()
 
@@ -353,7 +351,7 @@ class ClientMachine:
                 self._up.tell_floor()
             else:
                 self._road.fire(due)
-        if self.state in _UP and self._life.next_deadline() <= now:
+        if self._road.up and self._life.next_deadline() <= now:
             act = self._life.tick(now)
             if act is Act.PING:
                 self._write(Ping(self._life.t))
@@ -468,10 +466,10 @@ class ClientMachine:
     # small things
 
     def _is_link(self, attempt: int) -> bool:
-        return attempt == self._road.link and self.state in _LINKED
+        return attempt == self._road.link and self._road.linked
 
     def _pump(self) -> None:
-        if self.state in _UP:
+        if self._road.up:
             if self._me.stored:
                 self._up.expire(self._clock.now)
                 self._up.pump()

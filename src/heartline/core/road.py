@@ -26,7 +26,10 @@ _OF_A_LINK = (Due.HELLO, Due.STABLE, Due.ACK, Due.FLOOR, Due.MOVE)
 
 
 class Road:
-    """Links and dials of one client machine. `on_lost` is called whenever the present link ends."""
+    """Links and dials of one client machine. `on_lost` is called whenever the present link ends.
+
+    `linked` and `up` say of the state whether there is a link, and whether it is welcome: asked for every frame.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,8 @@ class Road:
         trace: Trace | None,
     ) -> None:
         self.state: State = State.IDLE
+        self.linked: bool = False
+        self.up: bool = False
         self.attempt: int = 0
         self.link: int = 0
         self.deadlines: Deadlines = Deadlines()
@@ -162,6 +167,8 @@ class Road:
         """Move, if the table allows it, and tell."""
         check_move(MOVES, self.state, new)
         old, self.state = self.state, new
+        self.up = new is State.OPEN or new is State.MOVING
+        self.linked = self.up or new is State.GREETING
         self._effects.append(Changed(old.value, new.value, reason, self.attempt, code, retry_in))
         if self._trace is not None:
             self._trace(self._clock.now, "client.state", {"old": old.value, "new": new.value, "reason": reason})

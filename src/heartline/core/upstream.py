@@ -68,22 +68,18 @@ class Upstream:
     def pump(self) -> None:
         """Write what the window lets through."""
         outbox = self.outbox
-        while True:
-            floor = outbox.floor_to_tell()
-            if floor is not None:
-                self._write(Settled(floor))
-            message = outbox.next_to_write()
-            if message is None:
-                return
+        self.tell_floor(idle=False)
+        while (message := outbox.next_to_write()) is not None:
             frame = _frame_of(message)
             if message.size + NAMES > self.largest and self._measure(frame) > self.largest:
                 self._refuse_too_big(message)
+                self.tell_floor(idle=False)
             else:
                 self._write(frame)
 
-    def tell_floor(self) -> None:
-        """All is quiet: let the server forget the answers we have."""
-        floor = self.outbox.floor_to_tell(idle=True)
+    def tell_floor(self, *, idle: bool = True) -> None:
+        """Let the server forget the answers we have: where that is worth a frame, or where all is quiet."""
+        floor = self.outbox.floor_to_tell(idle=idle)
         if floor is not None:
             self._write(Settled(floor))
 
