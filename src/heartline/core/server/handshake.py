@@ -8,6 +8,8 @@ Invariants:
 - resuming needs the key, compared in constant time, and the same identity (test_wrong_key_is_refused);
 - a lost compare-and-set never yields a session (test_lost_swap_looks_again);
 - a session that another node has asked for gets no link any more (test_a_leaving_session_gets_no_link);
+- one claim at a time: the next one must know how the last was decided, for another node's generation may be the one
+  it expects (test_claims_are_decided_one_by_one);
 - of two links that come for one session the later one gets it (test_the_later_claim_wins);
 - a client whose outbox is older than its session gets a new one (test_a_floor_that_fell_starts_anew).
 """
@@ -66,6 +68,7 @@ class Handshake:
         self._node = node
         self._accepted: dict[ServerLink, Accepted] = {}
         self._swapping: dict[ServerLink, _Claim] = {}
+        self._contested: dict[Session, list[ServerLink]] = {}
         self._heading: dict[ServerLink, _Claim] = {}
 
     def forget(self, link: ServerLink) -> None:
@@ -135,6 +138,9 @@ class Handshake:
                 link.refuse("busy", "the session could not be taken over", 1.0, Code.REFUSED_FOR_NOW)
             else:
                 node.effects.append(Load(link, link.hello.session))
+        for waiting in self._contested.pop(session):
+            if waiting.state is LinkState.RESUMING:
+                self._look(waiting)
 
     def inbox_headed(self, link: ServerLink, epoch: str, offset: int, now: float) -> None:
         """The inbox is known: the session is on."""
@@ -178,6 +184,8 @@ class Handshake:
         session = self._node.sessions.get(hello.session)
         if session is None or session.anonymous:
             self._node.effects.append(Load(link, hello.session))
+        elif session in self._contested:
+            self._contested[session].append(link)
         elif self._node.is_leaving(session):
             self._refuse_leaving(link)
         elif not self._fits(link, session.key, session.identity):
@@ -223,6 +231,7 @@ class Handshake:
                 node.unsaved.pop(session.id, None)
             session.writing += 1
             self._swapping[link] = claim
+            self._contested[session] = []
             node.effects.append(Swap(link, session.record(node.name, node.now), expected))
         else:
             self._head(link, claim)
