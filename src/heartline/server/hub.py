@@ -94,7 +94,7 @@ class Hub:
         self.sockets: set[HubSocket] = set()
         self.saving: dict[CoreSession, list[tuple[int, Pending]]] = {}
         self._releases: dict[str, asyncio.Future[bool]] = {}
-        self._budget = BUDGET
+        self.budget = BUDGET
         self._turning = False
         self._end_scheduled = False
         self._more_scheduled = False
@@ -164,7 +164,7 @@ class Hub:
             await self.runner.close()
             return
         self._go(Stage.STOPPING)
-        self._budget = 0
+        self.budget = 0
         try:
             await self.runner.cancel()
             await self.judging.cancel()
@@ -208,7 +208,7 @@ class Hub:
             return
         self._turning = True
         node = self.node
-        budget = self._budget
+        budget = self.budget
         try:
             while True:
                 if node.effects:
@@ -222,7 +222,7 @@ class Hub:
                 self._write()
         finally:
             self._turning = False
-            self._budget = budget
+            self.budget = budget
         if node.ready and not budget and not self._more_scheduled and not self.stopping:
             self._more_scheduled = True
             self.loop.call_soon(self._more)
@@ -231,6 +231,15 @@ class Hub:
             self.loop.call_soon(self._end_turn)
         if node.throttled and self._throttle is None and not self.stopping:
             self._throttle = self.loop.call_later(THROTTLE, self._unthrottle)
+
+    def begin(self, message: Pending) -> None:
+        """Start what nothing stands before; what follows from it is carried out and written in the next turn."""
+        self.budget -= 1
+        self._turning = True
+        try:
+            self.calls.start(message)
+        finally:
+            self._turning = False
 
     def _carry_out(self) -> None:
         effects = iter(self.node.drain())
@@ -246,7 +255,7 @@ class Hub:
     def _more(self) -> None:
         self._more_scheduled = False
         if not self.stopping:
-            self._budget = BUDGET
+            self.budget = BUDGET
             self.turn()
 
     def _end_turn(self) -> None:

@@ -39,7 +39,10 @@ class HubSocket:
         """One frame; the turn comes when all of this read are here."""
         link = self.link
         if link is not None:
-            self._hub.node.received(link, data, now())
+            hub = self._hub
+            message = hub.node.received(link, data, now(), hub.budget > 0)
+            if message is not None:
+                hub.begin(message)
 
     def on_binary(self, data: bytes) -> None:
         """Nothing here speaks binary (PROTOCOL 1.2)."""

@@ -51,12 +51,14 @@ from .tail import Batch
 
 if TYPE_CHECKING:
     from .node import Node
-    from .session import Session
+    from .session import Pending, Session
 
 RENEW_AHEAD = 30.0
 
 # On Python 3.11 naming a member of an enum costs as much as a call: the hot paths name theirs once.
-_CALL, _CALM, _CLOSED, _LIVE = Kind.CALL, Pulse.CALM, LinkState.CLOSED, LinkState.LIVE
+_CALL, _SEND = Kind.CALL, Kind.SEND
+_CALM = Pulse.CALM
+_CLOSED, _LIVE = LinkState.CLOSED, LinkState.LIVE
 
 
 class ServerLink:
@@ -182,11 +184,12 @@ class ServerLink:
 
     # reading
 
-    def received(self, data: bytes, now: float) -> None:
-        """One text message."""
+    def received(self, data: bytes, now: float, at_once: bool = False) -> "Pending | None":
+        """One text message; the one to start now, if `at_once` is asked for (see `Node.received`)."""
         state = self.state
         if state is _CLOSED:
-            return
+            return None
+        message = None
         life = self.life
         probing = life.pulse is not _CALM
         if probing:
@@ -201,14 +204,17 @@ class ServerLink:
             if state is not _LIVE:
                 self._greet(frame, now)
             elif type(frame) is Call:
-                self._accept(frame.n, _CALL, frame.event, frame.data, "")
+                message = self._accept(frame.n, _CALL, frame.event, frame.data, "", at_once, now)
+            elif type(frame) is Send:
+                message = self._accept(frame.n, _SEND, frame.event, frame.data, "", at_once, now)
             else:
                 self._take(frame, now)
         except BadFrame as error:
             self.node.trace("server.bad_frame", {"reason": str(error)})
             self.close(Code.BAD_FRAME, str(error))
-        if probing and life.pulse is Pulse.CALM:
+        if probing and life.pulse is _CALM:
             self.node.wheel.schedule(self)  # with a time-out above the interval the next ping is due before it
+        return message
 
     def wake(self, now: float) -> None:
         """Do what is due."""
@@ -285,10 +291,8 @@ class ServerLink:
     # frames of a live link, the frequent ones first
 
     def _take(self, frame: Struct, now: float) -> None:
-        if isinstance(frame, Send):
-            self._accept(frame.n, Kind.SEND, frame.event, frame.data, "")
-        elif isinstance(frame, Call):
-            self._accept(frame.n, _CALL, frame.event, frame.data, "")
+        if isinstance(frame, Call | Send):
+            self._accept(frame.n, _CALL if isinstance(frame, Call) else _SEND, frame.event, frame.data)
         elif isinstance(frame, Pub):
             self._publish(frame)
         elif isinstance(frame, At):
@@ -319,17 +323,26 @@ class ServerLink:
         else:
             raise BadFrame("hello comes first or never")
 
-    def _accept(self, n: int, kind: Kind, event: str, data: Raw, target: str) -> None:
+    def _accept(
+        self, n: int, kind: Kind, event: str, data: Raw, target: str = "", at_once: bool = False, now: float = 0.0
+    ) -> "Pending | None":
         session = self.session
         assert session is not None
         if n <= self.last_number:
             raise BadFrame("numbers rise on a link")
         self.last_number = n
-        message = session.accept(n, kind, event, bytes(data), target, self.node.serial_of(kind, event))
-        if message is not None:
-            self.node.wake(session)
+        node = self.node
+        message = session.accept(n, kind, event, bytes(data), target, node.serial_of(kind, event))
+        if message is None:
+            node.touch(self)
+        elif at_once and len(session.pending) == 1 and not (node.ready or node.effects):
+            started = session.next_start(now)
+            if started is not None:
+                return started
+            node.wake(session)
         else:
-            self.node.touch(self)
+            node.wake(session)
+        return None
 
     def _publish(self, frame: Pub) -> None:
         if not is_name(frame.event):

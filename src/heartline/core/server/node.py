@@ -144,11 +144,15 @@ class Node:
         self.wheel.schedule(link)
         return link
 
-    def received(self, link: ServerLink, data: bytes, now: float) -> None:
-        """One text message of a link."""
+    def received(self, link: ServerLink, data: bytes, now: float, at_once: bool = False) -> Pending | None:
+        """One text message of a link.
+
+        With `at_once` the caller starts what is returned before any other input: a message that nothing stands before.
+        Without, or when something does, `next_start` will give it.
+        """
         if now > self.now:
             self.now = now
-        link.received(data, self.now)
+        return link.received(data, self.now, at_once)
 
     def alive(self, link: ServerLink, now: float) -> None:
         """A sign of life that is no frame of ours."""
