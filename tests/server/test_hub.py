@@ -50,12 +50,12 @@ async def test_starts_have_a_budget() -> None:
     async with app.serving() as address, AsyncExitStack() as stack:
         hub = hub_of(app)
         links = [await stack.enter_async_context(greeted(address)) for _ in range(6)]
-        hub._turning = True  # nothing happens until everything has come
+        hub.budget, hub._more_scheduled = 0, True  # nothing happens until everything has come
         for link in links:
             for n in range(1, BUDGET + 1):
                 link.say("send", n, "x", None)
         await until(lambda: sum(len(core.queue) for core in hub.node.sessions.values()) == 6 * BUDGET)
-        hub._turning = False
+        hub.budget, hub._more_scheduled = BUDGET, False
         hub.turn()
         for turn in range(1, 7):
             assert started == turn * BUDGET

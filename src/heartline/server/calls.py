@@ -11,6 +11,7 @@ Invariants:
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,6 +38,7 @@ class Calls:
     def __init__(self, hub: "Hub", handlers: dict[str, Handler]) -> None:
         self._hub = hub
         self._handlers = handlers
+        self._step = hub.runner.start
         self._most = hub.options.limits.message
         self.started: int = 0
 
@@ -51,23 +53,21 @@ class Calls:
         """Begin a message; it may end before this returns."""
         self.started += 1
         if pending.kind is _PUB:
-            self._run(pending, self._hub.entries.publish_for(pending))
+            self._run(pending, self._hub.entries.publish_for(pending), None)
             return
         handler = self._handlers.get(pending.event)
         if handler is None:
             self._end(pending, fail_frame(pending.n, "unknown_event", f"no handler for {pending.event[:80]!r}"))
-        elif handler.on_crash == "unknown" and pending.session.durable and not pending.recorded:
-            self._hub.after_save(pending.session, pending.session.record_start(pending), pending)
-        else:
-            self._call(pending, handler)
-
-    def _call(self, pending: Pending, handler: Handler) -> None:
+            return
+        session = pending.session
+        if handler.on_crash == "unknown" and session.durable and not pending.recorded:
+            self._hub.after_save(session, session.record_start(pending), pending)
+            return
         try:
             payload = handler.decode(pending.data)
         except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
             self._end(pending, invalid_frame(pending.n, error))
             return
-        session = pending.session
         try:
             value = handler.call(session.view or self._hub.facade(session), pending, payload)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the application's, told as a failure
@@ -80,29 +80,29 @@ class Calls:
         else:
             self._end(pending, self._replied(pending, handler, value))
 
-    def _run(self, pending: Pending, coroutine: "Coroutine[Any, Any, Any]", handler: Handler | None = None) -> None:
+    def _run(self, pending: Pending, coroutine: "Coroutine[Any, Any, Any]", handler: Handler | None) -> None:
         """Step a coroutine at once; when it suspends, end the message when it ends."""
         try:
-            done, value, task = self._hub.runner.start(coroutine)
+            done, value, task = self._step(coroutine)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
             self._end(pending, self._failed(pending, error))
             return
         if done or task is None:
             self._end(pending, self._replied(pending, handler, value))
+        else:
+            task.add_done_callback(partial(self._ended, pending, handler))
+
+    def _ended(self, pending: Pending, handler: Handler | None, task: "asyncio.Task[Any]") -> None:
+        """A coroutine that had suspended has ended."""
+        if task.cancelled() and self._hub.stopping:
             return
-
-        def ended(task: "asyncio.Task[Any]") -> None:
-            if task.cancelled() and self._hub.stopping:
-                return
-            error = asyncio.CancelledError() if task.cancelled() else task.exception()
-            if error is not None:
-                payload: bytes | None = self._failed(pending, error)
-            else:
-                payload = self._replied(pending, handler, task.result())
-            self._end(pending, payload, now())
-            self._hub.turn()
-
-        task.add_done_callback(ended)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            payload: bytes | None = self._failed(pending, error)
+        else:
+            payload = self._replied(pending, handler, task.result())
+        self._end(pending, payload, now())
+        self._hub.turn()
 
     def _replied(self, pending: Pending, handler: Handler | None, value: Any) -> bytes | None:
         """The frame for a good end: a reply to a call, nothing for a send."""

@@ -67,25 +67,16 @@ class Runner:
         Raises what the coroutine raised in its first step.
         """
         if self._pool is not None:
-            answer = self._pool.start(coroutine)
-            if answer[0]:
-                return answer
-            done, value, task = answer
-        else:
-            task = asyncio.Task(
-                coroutine,
-                loop=self._loop,
-                context=self._context.copy(),
-                eager_start=True,  # type: ignore[call-arg,unused-ignore]
-            )
-            done = task.done()
-            if done:
-                return True, task.result(), None
-            value = None
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return done, value, task
+            return self._pool.start(coroutine, self._tasks)
+        task = asyncio.Task(
+            coroutine,
+            loop=self._loop,
+            context=self._context.copy(),
+            eager_start=True,  # type: ignore[call-arg,unused-ignore]
+        )
+        if task.done():
+            return True, task.result(), None
+        return False, None, _kept(task, self._tasks)
 
     async def wait(self, timeout: float) -> None:
         """Wait until nothing runs any more, `timeout` seconds at most."""
@@ -107,6 +98,13 @@ class Runner:
         await self.cancel()
         if self._pool is not None and self._owns_pool:
             await self._pool.close()
+
+
+def _kept(task: "asyncio.Task[_T]", tasks: set[asyncio.Task[Any]]) -> "asyncio.Task[_T]":
+    """The task, which the set holds until it ends."""
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task
 
 
 class _Slot:
@@ -186,16 +184,16 @@ class _ParkedPool:
         self.retired = 0
         self._refill()
 
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> "tuple[bool, Any, asyncio.Task[Any] | None]":
+    def start(
+        self, coroutine: Coroutine[Any, Any, Any], tasks: set[asyncio.Task[Any]]
+    ) -> "tuple[bool, Any, asyncio.Task[Any] | None]":
+        """As `Runner.start`; a task that goes on is put into `tasks`."""
         warm = self._warm
         if self._unstarted or not warm:
-            return False, None, self._start_ordinary(coroutine)
+            return False, None, _kept(self._start_ordinary(coroutine), tasks)
         slot = warm.pop()
         if slot.park.done():  # cancelled by way of `asyncio.all_tasks()`: no good any more
-            return self.start(coroutine)
-        return self._step(slot, coroutine)
-
-    def _step(self, slot: _Slot, coroutine: Coroutine[Any, Any, Any]) -> "tuple[bool, Any, asyncio.Task[Any] | None]":
+            return self.start(coroutine, tasks)
         task, loop = slot.task, self._loop
         outer = _current_tasks.get(loop)
         if outer is not None:
@@ -224,7 +222,7 @@ class _ParkedPool:
             slot.park.set_result(None)
         if len(self._warm) < POOL // 2 and not self._warming:
             self._refill()
-        return False, None, task
+        return False, None, _kept(task, tasks)
 
     async def close(self) -> None:
         self._closed = True
@@ -272,7 +270,7 @@ class _ParkedPool:
         self._warm.extend(self._warming)
         self._warming = []
         if self._idle_references is None and self._warm:
-            self._step(self._warm.pop(), _trial())
+            self.start(_trial(), set())
 
 
 async def _trial() -> None:

@@ -204,9 +204,9 @@ class ServerLink:
             if state is not _LIVE:
                 self._greet(frame, now)
             elif type(frame) is Call:
-                message = self._accept(frame.n, _CALL, frame.event, frame.data, "", at_once, now)
+                message = self._accept(frame, _CALL, at_once, now)
             elif type(frame) is Send:
-                message = self._accept(frame.n, _SEND, frame.event, frame.data, "", at_once, now)
+                message = self._accept(frame, _SEND, at_once, now)
             else:
                 self._take(frame, now)
         except BadFrame as error:
@@ -292,7 +292,7 @@ class ServerLink:
 
     def _take(self, frame: Struct, now: float) -> None:
         if isinstance(frame, Call | Send):
-            self._accept(frame.n, _CALL if isinstance(frame, Call) else _SEND, frame.event, frame.data)
+            self._accept(frame, _CALL if isinstance(frame, Call) else _SEND)
         elif isinstance(frame, Pub):
             self._publish(frame)
         elif isinstance(frame, At):
@@ -324,15 +324,16 @@ class ServerLink:
             raise BadFrame("hello comes first or never")
 
     def _accept(
-        self, n: int, kind: Kind, event: str, data: Raw, target: str = "", at_once: bool = False, now: float = 0.0
+        self, frame: Call | Send | Pub, kind: Kind, at_once: bool = False, now: float = 0.0, target: str = ""
     ) -> "Pending | None":
-        session = self.session
+        """Take a numbered frame; the message to start now, if `at_once`, or None."""
+        session, node = self.session, self.node
         assert session is not None
+        n, event = frame.n, frame.event
         if n <= self.last_number:
             raise BadFrame("numbers rise on a link")
         self.last_number = n
-        node = self.node
-        message = session.accept(n, kind, event, bytes(data), target, node.serial_of(kind, event))
+        message = session.accept(n, kind, event, bytes(frame.data), target, node.serial_of(kind, event))
         if message is None:
             node.touch(self)
         elif at_once and len(session.pending) == 1 and not (node.ready or node.effects):
@@ -349,7 +350,7 @@ class ServerLink:
             raise BadFrame("an event name of 1 to 255 characters without '@' in front or control characters")
         if not is_name(frame.channel):
             raise BadFrame("a channel name of 1 to 255 characters without '@' in front or control characters")
-        self._accept(frame.n, Kind.PUB, frame.event, frame.data, frame.channel)
+        self._accept(frame, Kind.PUB, target=frame.channel)
 
     def _settled(self, floor: int) -> None:
         assert self.session is not None
