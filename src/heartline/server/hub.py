@@ -94,7 +94,7 @@ class Hub:
         self.sockets: set[HubSocket] = set()
         self.saving: dict[CoreSession, list[tuple[int, Pending]]] = {}
         self._releases: dict[str, asyncio.Future[bool]] = {}
-        self.budget = BUDGET
+        self.budget: int = BUDGET
         self._turning = False
         self._end_scheduled = False
         self._more_scheduled = False
