@@ -73,22 +73,20 @@ class Calls:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the application's, told as a failure
             self._end(pending, self._failed(pending, error))
             return
-        if handler.is_async:
-            self._run(pending, value, handler)
-        elif hasattr(value, "__await__"):
-            self._run(pending, as_coroutine(value), handler)
+        if handler.is_async or hasattr(value, "__await__"):
+            self._run(pending, value if handler.is_async else as_coroutine(value), handler)
         else:
-            self._end(pending, self._replied(pending, handler, value))
+            self._end_well(pending, handler, value)
 
     def _run(self, pending: Pending, coroutine: "Coroutine[Any, Any, Any]", handler: Handler | None) -> None:
         """Step a coroutine at once; when it suspends, end the message when it ends."""
         try:
-            done, value, task = self._step(coroutine)
+            _, value, task = self._step(coroutine)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
             self._end(pending, self._failed(pending, error))
             return
-        if done or task is None:
-            self._end(pending, self._replied(pending, handler, value))
+        if task is None:
+            self._end_well(pending, handler, value)
         else:
             task.add_done_callback(partial(self._ended, pending, handler))
 
@@ -98,21 +96,24 @@ class Calls:
             return
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None:
-            payload: bytes | None = self._failed(pending, error)
+            self._end(pending, self._failed(pending, error), now())
         else:
-            payload = self._replied(pending, handler, task.result())
-        self._end(pending, payload, now())
+            self._end_well(pending, handler, task.result(), now())
         self._hub.turn()
 
-    def _replied(self, pending: Pending, handler: Handler | None, value: Any) -> bytes | None:
-        """The frame for a good end: a reply to a call, nothing for a send."""
-        if pending.kind is not _CALL or handler is None:
-            return None
-        try:
-            return handler.encode_reply(pending.n, value)
-        except (msgspec.ValidationError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            logger.error("the reply of the handler of %r is not what it promises: %s", pending.event, error)
-            return fail_frame(pending.n, "failed", "the handler failed")
+    def _end_well(self, pending: Pending, handler: Handler | None, value: Any, at: float | None = None) -> None:
+        """End with a reply to a call, with nothing to say for a send."""
+        payload = None
+        if pending.kind is _CALL and handler is not None:
+            try:
+                payload = handler.encode_reply(pending.n, value)
+            except (msgspec.ValidationError, TypeError, ValueError, OverflowError, RecursionError) as error:
+                logger.error("the reply of the handler of %r is not what it promises: %s", pending.event, error)
+                payload = fail_frame(pending.n, "failed", "the handler failed")
+            if len(payload) > self._most:
+                payload = self._too_big(pending, payload)
+        node = self._hub.node
+        node.finished(pending, payload, node.now if at is None else at)
 
     def _failed(self, pending: Pending, error: BaseException) -> bytes:
         if isinstance(error, Refuse):
@@ -125,9 +126,9 @@ class Calls:
         logger.error("the handler of %r failed for message %s", pending.event, pending.id, exc_info=error)
         return fail_frame(pending.n, "failed", "the handler failed")
 
-    def _end(self, pending: Pending, payload: bytes | None, at: float | None = None) -> None:
-        """End a message; without a time it is the turn that started it."""
-        if payload is not None and len(payload) > self._most:
+    def _end(self, pending: Pending, payload: bytes, at: float | None = None) -> None:
+        """End a message with a failure; without a time it is the turn that started it."""
+        if len(payload) > self._most:
             payload = self._too_big(pending, payload)
         node = self._hub.node
         node.finished(pending, payload, node.now if at is None else at)

@@ -40,7 +40,7 @@ class HubSocket:
         link = self.link
         if link is not None:
             hub = self._hub
-            message = hub.node.received(link, data, now(), hub.budget > 0)
+            message = link.received(data, now(), hub.budget > 0)
             if message is not None:
                 hub.begin(message)
 

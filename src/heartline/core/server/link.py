@@ -186,11 +186,14 @@ class ServerLink:
 
     def received(self, data: bytes, now: float, at_once: bool = False) -> "Pending | None":
         """One text message; the one to start now, if `at_once` is asked for (see `Node.received`)."""
-        state = self.state
+        state, node, life = self.state, self.node, self.life
+        if now > node.now:
+            node.now = now
+        else:
+            now = node.now
         if state is _CLOSED:
             return None
         message = None
-        life = self.life
         probing = life.pulse is not _CALM
         if probing:
             life.heard(now)
@@ -198,9 +201,9 @@ class ServerLink:
             life.heard_at = now
         try:
             self._frames += 1
-            if self._frames > self.node.limits.frames:
+            if self._frames > node.limits.frames:
                 self._count(now)
-            frame = self.node.codec.decode(data)
+            frame = node.codec.decode(data)
             if state is not _LIVE:
                 self._greet(frame, now)
             elif type(frame) is Call:
@@ -210,10 +213,10 @@ class ServerLink:
             else:
                 self._take(frame, now)
         except BadFrame as error:
-            self.node.trace("server.bad_frame", {"reason": str(error)})
+            node.trace("server.bad_frame", {"reason": str(error)})
             self.close(Code.BAD_FRAME, str(error))
         if probing and life.pulse is _CALM:
-            self.node.wheel.schedule(self)  # with a time-out above the interval the next ping is due before it
+            node.wheel.schedule(self)  # with a time-out above the interval the next ping is due before it
         return message
 
     def wake(self, now: float) -> None:
@@ -333,14 +336,12 @@ class ServerLink:
         if n <= self.last_number:
             raise BadFrame("numbers rise on a link")
         self.last_number = n
-        message = session.accept(n, kind, event, bytes(frame.data), target, node.serial_of(kind, event))
+        start_at = None if not at_once or session.pending or node.ready or node.effects else now
+        message = session.accept(n, kind, event, bytes(frame.data), target, node.serial_of(kind, event), start_at)
         if message is None:
             node.touch(self)
-        elif at_once and len(session.pending) == 1 and not (node.ready or node.effects):
-            started = session.next_start(now)
-            if started is not None:
-                return started
-            node.wake(session)
+        elif message.running:
+            return message
         else:
             node.wake(session)
         return None

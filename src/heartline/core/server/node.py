@@ -150,9 +150,7 @@ class Node:
         With `at_once` the caller starts what is returned before any other input: a message that nothing stands before.
         Without, or when something does, `next_start` will give it.
         """
-        if now > self.now:
-            self.now = now
-        return link.received(data, self.now, at_once)
+        return link.received(data, now, at_once)
 
     def alive(self, link: ServerLink, now: float) -> None:
         """A sign of life that is no frame of ours."""

@@ -10,8 +10,10 @@ Invariants:
 - a fenced session does nothing more (test_old_link_is_fenced).
 """
 
+import math
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -25,6 +27,19 @@ if TYPE_CHECKING:
 
 REPLY_LOST = b'{"code":"reply_lost","message":"it was handled; the reply is no longer kept","handled":true}'
 UNKNOWN = b'{"code":"unknown","message":"the server stopped while this was running"}'
+
+
+SLIP: Final = 1e-6  # of a token, lest sums of floats come out just below one
+
+
+@lru_cache
+def _pace(limits: ServerLimits) -> tuple[float, float]:
+    """What a start takes from the rate, and how far a burst may run ahead of it, in seconds.
+
+    Together a bucket of max(1, rate) tokens that fills with the rate, kept as one moment: until when it is paid.
+    """
+    rate = limits.rate
+    return (0.0, math.inf) if rate is None else (1.0 / rate, (max(1.0, rate) - 1.0 + SLIP) / rate)
 
 
 class Pending(Struct, eq=False):
@@ -52,6 +67,7 @@ class Session:
     __slots__ = (
         "__weakref__",
         "acked",
+        "ahead",
         "anonymous",
         "detached_at",
         "durable",
@@ -68,6 +84,8 @@ class Session:
         "key",
         "limits",
         "link",
+        "pace",
+        "paid_until",
         "pending",
         "pending_bytes",
         "queue",
@@ -78,8 +96,6 @@ class Session:
         "revision",
         "saved_revision",
         "serial_running",
-        "tokens",
-        "tokens_at",
         "unacked",
         "unsaved",
         "user",
@@ -123,8 +139,8 @@ class Session:
         self.results: dict[int, bytes] = {}
         self.results_bytes: int = 0
         self.ended: set[int] = set()
-        self.tokens: float = max(1.0, limits.rate or 0.0)
-        self.tokens_at: float = 0.0
+        self.pace, self.ahead = _pace(limits)
+        self.paid_until: float = -math.inf
         self.ready: bool = False
         self.writing: int = 0
         self.revision: int = 0
@@ -140,8 +156,13 @@ class Session:
             return n - 1
         return self.received
 
-    def accept(self, n: int, kind: Kind, event: str, data: bytes, target: str, serial: bool) -> Pending | None:
-        """Take one numbered frame; the message when it is new. Raises BadFrame (PROTOCOL 3.1, 3.2, 3.4)."""
+    def accept(
+        self, n: int, kind: Kind, event: str, data: bytes, target: str, serial: bool, now: float | None = None
+    ) -> Pending | None:
+        """Take one numbered frame; the message when it is new. Raises BadFrame (PROTOCOL 3.1, 3.2, 3.4).
+
+        With a time it starts, if its rate allows that (`running`): the caller knows that nothing stands before it.
+        """
         if not self.floor <= n < self.floor + SPAN:
             raise BadFrame(f"number {n} is outside [{self.floor}, {self.floor + SPAN})")
         if n <= self.received or n in self.results or n in self.ended:
@@ -151,9 +172,13 @@ class Session:
             raise BadFrame("more bytes in flight than the window allows")
         self.pending_bytes += len(data)
         self.received = n
-        message = Pending(self, n, kind, event, data, target, serial)
-        self.pending[n] = message
-        self.queue.append(message)
+        self.pending[n] = message = Pending(self, n, kind, event, data, target, serial)
+        if now is not None and self.paid_until <= now + self.ahead:
+            self.paid_until = (max(now, self.paid_until)) + self.pace
+            message.running = True
+            self.serial_running = serial
+        else:
+            self.queue.append(message)
         return message
 
     def settled(self, floor: int) -> None:
@@ -177,14 +202,9 @@ class Session:
         message = queue[0]
         if message.serial and self.serial_running:
             return None
-        rate = self.limits.rate
-        if rate is not None:
-            if now != self.tokens_at:
-                self._refill(now, rate)
-            tokens = self.tokens
-            if tokens < 1.0 - 1e-6:
-                return None
-            self.tokens = tokens - 1.0 if tokens > 1.0 else 0.0
+        if self.paid_until > now + self.ahead:
+            return None
+        self.paid_until = max(self.paid_until, now) + self.pace
         queue.popleft()
         message.running = True
         if message.serial:
@@ -358,12 +378,6 @@ class Session:
                 self.results[n] = lost
                 self.results_bytes += len(lost) - len(payload)
 
-    def _refill(self, now: float, rate: float) -> None:
-        tokens = self.tokens + (now - self.tokens_at) * rate
-        self.tokens = tokens if tokens <= rate else min(max(1.0, rate), tokens)
-        self.tokens_at = now
-
     def next_token_at(self) -> float:
         """When the rate lets the next message start."""
-        rate = self.limits.rate or 1.0
-        return self.tokens_at + max(0.0, 1.0 - self.tokens) / rate
+        return self.paid_until - self.ahead + SLIP * self.pace
