@@ -208,28 +208,35 @@ class Hub:
             return
         self._turning = True
         node = self.node
-        budget = self.budget
         try:
-            while True:
-                if node.effects:
-                    self._carry_out()
-                elif node.ready and budget and (pending := node.next_start(node.now)) is not None:
-                    budget -= 1
-                    self.calls.start(pending)
-                else:
-                    break
+            if node.effects or node.ready:
+                self._work()
             if node.dirty:
                 self._write()
         finally:
             self._turning = False
-            self.budget = budget
-        if node.ready and not budget and not self._more_scheduled and not self.stopping:
-            self._more_scheduled = True
-            self.loop.call_soon(self._more)
         if not self._end_scheduled and node.wants_flush:
             self._end_scheduled = True
             self.loop.call_soon(self._end_turn)
-        if node.throttled and self._throttle is None and not self.stopping:
+
+    def _work(self) -> None:
+        """Carry out effects and start messages until nothing is left or the budget is spent."""
+        node = self.node
+        while True:
+            if node.effects:
+                self._carry_out()
+            elif node.ready and self.budget and (pending := node.next_start(node.now)) is not None:
+                self.budget -= 1
+                self.calls.start(pending)
+            else:
+                break
+        if node.ready and not self.budget and not self._more_scheduled and not self.stopping:
+            self._more_scheduled = True
+            self.loop.call_soon(self._more)
+        self._wait_for_rates()
+
+    def _wait_for_rates(self) -> None:
+        if self.node.throttled and self._throttle is None and not self.stopping:
             self._throttle = self.loop.call_later(THROTTLE, self._unthrottle)
 
     def begin(self, message: Pending) -> None:
@@ -264,7 +271,9 @@ class Hub:
         self.turn()
 
     def _write(self) -> None:
-        for link in self.node.take_dirty():
+        node = self.node
+        dirty, node.dirty = node.dirty, []
+        for link in dirty:
             out, link.out = link.out, []
             if isinstance(link.socket, HubSocket):
                 link.socket.write(out)
@@ -278,6 +287,7 @@ class Hub:
         self._throttle = None
         self.node.tick(now())
         self.turn()
+        self._wait_for_rates()
 
     # sessions
 

@@ -72,7 +72,6 @@ class Link(WSListener):
     __slots__ = (
         "_assembler",
         "_close_timer",
-        "_congested",
         "_handler",
         "_joined",
         "_joined_bytes",
@@ -91,6 +90,7 @@ class Link(WSListener):
         "_turn",
         "_write",
         "_ws",
+        "congested",
         "peer",
         "request",
         "wants_linger",
@@ -120,7 +120,7 @@ class Link(WSListener):
         # Two shortcuts for the hot paths, both derived: see _go, pause_writing and _data_frame.
         self._slow = True  # not open, or congested: send() takes the long way
         self._plain = False  # open, and between messages: a whole text frame is a message
-        self._congested = False
+        self.congested = False
         self._seen = _NEVER  # the turn in which something was written last
         self._joined: list[bytes] = []
         self._joined_bytes = 0
@@ -137,10 +137,6 @@ class Link(WSListener):
         if self._state in (LinkState.OPENING, LinkState.LOST):
             return 0
         return self._joined_bytes + int(self._transport.get_write_buffer_size())
-
-    @property
-    def congested(self) -> bool:
-        return self._congested
 
     @property
     def subprotocol(self) -> str | None:
@@ -245,7 +241,7 @@ class Link(WSListener):
         if new not in _MOVES[self._state]:
             raise AssertionError(f"illegal move of a link: {self._state} to {new}")
         self._state = new
-        self._slow = new is not LinkState.OPEN or self._congested
+        self._slow = new is not LinkState.OPEN or self.congested
         self._plain = new is LinkState.OPEN and self._assembler is None
 
     # --- what picows calls ---
@@ -359,7 +355,7 @@ class Link(WSListener):
         self._joined = []
         self._joined_bytes = 0
         self._assembler = None
-        self._congested = False
+        self.congested = False
         self._go(LinkState.LOST)
         try:
             self._handler.on_close(*self._verdict())
@@ -376,11 +372,11 @@ class Link(WSListener):
         return received
 
     def pause_writing(self) -> None:
-        self._congested = True
+        self.congested = True
         self._slow = True
 
     def resume_writing(self) -> None:
-        self._congested = False
+        self.congested = False
         self._slow = self._state is not LinkState.OPEN
         if self._state is LinkState.OPEN:
             try:
