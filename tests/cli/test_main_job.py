@@ -9,8 +9,11 @@ from .processes import COMMAND, PATIENCE, Running, faults, numbers, relay, run, 
 HEARTBEAT = ("--heartbeat", "0.4,0.4")
 
 
-def carried(url: str, lines: bytes, folder: Path) -> tuple[bytes, dict[str, object], dict[str, object]]:
-    """Send `lines` while a listener writes to a file: what arrived, and the last counts of both."""
+def carried(url: str, lines: bytes, folder: Path, rate: int) -> tuple[bytes, dict[str, object], dict[str, object]]:
+    """Send `lines` while a listener writes to a file: what arrived, and the last counts of both.
+
+    `rate`, lines a second, gives the faults time to happen however fast the machine is.
+    """
     source, target = folder / "in", folder / "out"
     source.write_bytes(lines)
     options = ("--stats-every", "10", "--quiet", "--connect-timeout", "2")
@@ -18,7 +21,7 @@ def carried(url: str, lines: bytes, folder: Path) -> tuple[bytes, dict[str, obje
         count = str(lines.count(b"\n"))
         with (
             Running("listen", url, "numbers", "--count", count, *options, stdout=stdout) as listener,
-            Running("send", url, "--channel", "numbers", *options, stdin=stdin) as sender,
+            Running("send", url, "--channel", "numbers", "--rate", str(rate), *options, stdin=stdin) as sender,
         ):
             assert sender.end(80) == 0
             assert listener.end(80) == 0
@@ -28,7 +31,7 @@ def carried(url: str, lines: bytes, folder: Path) -> tuple[bytes, dict[str, obje
 def test_a_hundred_thousand_lines_through_cuts(tmp_path: Path) -> None:
     lines = numbers(100_000)
     with relay(*HEARTBEAT) as url, faults(url, "--cut-every", "0.5", "--latency", "1ms") as (road, proxy):
-        arrived, sent, received = carried(road, lines, tmp_path)
+        arrived, sent, received = carried(road, lines, tmp_path, rate=25_000)
         summary = summary_of(proxy)
     assert arrived == lines
     assert sent["handled"] == 100_000
@@ -44,7 +47,7 @@ def test_frozen_links(tmp_path: Path) -> None:
         relay(*HEARTBEAT) as url,
         faults(url, "--freeze-every", "0.5", "--freeze-for", "inf", "--seed", "4") as (road, proxy),
     ):
-        arrived, sent, received = carried(road, lines, tmp_path)
+        arrived, sent, received = carried(road, lines, tmp_path, rate=6_000)
         summary = summary_of(proxy)
     assert arrived == lines
     assert summary["opened"] >= 4, "hardly anything happened"
