@@ -34,7 +34,8 @@ IMPURE = {
     "uvloop",
 }
 SHELLS = {
-    f"heartline.{room}" for room in ("brokers", "cli", "client", "faults", "observe", "server", "testing", "transports")
+    f"heartline.{room}"
+    for room in ("brokers", "cli", "client", "faults", "observe", "server", "storage", "testing", "transports")
 }
 
 

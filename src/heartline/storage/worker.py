@@ -1,0 +1,188 @@
+"""A thread for an SQLite file, with group commit.
+
+It takes whatever was asked since its last commit, runs it in one transaction, and answers after the commit: what was
+answered is on disk. The broker has two, a writer and a reader; a client's outbox has one.
+
+Invariants:
+- nothing is answered before its commit (test_answered_means_committed);
+- one job that fails does not take its group with it, a commit that fails fails the whole group and leaves nothing of
+  it (test_one_failing_job_fails_alone, test_a_failing_commit_leaves_nothing);
+- jobs take effect in the order in which they were asked, and are answered in it (test_jobs_keep_their_order);
+- what was asked before `stop` is done when it returns (test_stop_finishes).
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from heartline.core.errors import BrokerError
+
+from .file import connect, explain
+
+GROUP: Final = 2000
+"""Jobs that share one commit at most, so that the first does not wait for ever."""
+
+
+class Tables(Protocol):
+    """The SQL over one connection."""
+
+    def prepare(self) -> None:
+        """Create the tables, or check that they are ours. Raises BrokerError."""
+
+    def rolled_back(self) -> None:
+        """What was remembered of the file may be wrong now."""
+
+
+_S = TypeVar("_S", bound=Tables)
+_T = TypeVar("_T")
+Answered = Callable[[Any, BrokerError | None], None]
+_Job = tuple[Callable[[Any], Any], Answered]
+_Answer = tuple[Answered, Any, BrokerError | None]
+
+
+class Worker(Generic[_S]):
+    """A thread with a connection of its own. `ask` from the loop; answers come back in the loop.
+
+    `sync`: "full" or "normal" (PRAGMA synchronous). `trouble` says why the last commit failed, "" when it did not.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        tables: Callable[[Path, sqlite3.Connection], _S],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        sync: str,
+        writes: bool = True,
+    ) -> None:
+        self.trouble: str = ""
+        self._path = path
+        self._tables = tables
+        self._loop = loop
+        self._sync = sync
+        self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._main, name=f"heartline-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Open the file in the thread and wait for that. Raises BrokerError."""
+        self._thread.start()
+        error = self._started.get()
+        if error is not None:
+            raise error
+
+    def ask(self, job: Callable[[_S], Any], answered: Answered) -> None:
+        """Have a job done with the next group; `answered(value, error)` is called in the loop after the commit."""
+        self._jobs.put((job, answered))
+
+    def call(self, job: Callable[[_S], _T]) -> _T:
+        """Have a job done and wait for it here: for start-up, when nothing else goes on. Raises BrokerError."""
+        box: queue.SimpleQueue[tuple[Any, BrokerError | None]] = queue.SimpleQueue()
+
+        def run(tables: _S) -> None:
+            try:
+                box.put((job(tables), None))
+            except sqlite3.Error as error:
+                box.put((None, explain(self._path, error)))
+
+        self._jobs.put((run, _ignore))
+        value, error = box.get()
+        if error is not None:
+            raise error
+        return value  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        """Finish what was asked, close the file, end the thread. The answers come when the loop runs on."""
+        if self._thread.is_alive():
+            self._jobs.put(None)
+            self._thread.join()
+
+    # in the thread
+
+    def _main(self) -> None:
+        try:
+            connection = connect(self._path, sync=self._sync)
+        except sqlite3.Error as error:
+            self._started.put(explain(self._path, error))
+            return
+        try:
+            tables = self._tables(self._path, connection)
+            try:
+                tables.prepare()
+            except sqlite3.Error as error:
+                self._started.put(explain(self._path, error))
+                return
+            except BaseException as error:  # noqa: BLE001 - raised in `start`
+                self._started.put(error)
+                return
+            self._started.put(None)
+            while self._turn(tables, connection):
+                pass
+        finally:
+            connection.close()
+
+    def _turn(self, tables: _S, connection: sqlite3.Connection) -> bool:
+        """Run one group; False when it was the last."""
+        jobs = self._jobs
+        group: list[_Job] = []
+        job = jobs.get()
+        while job is not None:
+            group.append(job)
+            if len(group) >= GROUP:
+                break
+            try:
+                job = jobs.get_nowait()
+            except queue.Empty:
+                break
+        if group:
+            answers = self._run(tables, connection, group)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
+                self._loop.call_soon_threadsafe(_answer_all, answers)
+        return job is not None
+
+    def _run(self, tables: _S, connection: sqlite3.Connection, group: list[_Job]) -> list[_Answer]:
+        answers: list[_Answer] = []
+        execute = connection.execute
+        try:
+            execute(self._begin)
+            for job, answered in group:
+                execute("SAVEPOINT job")
+                try:
+                    value = job(tables)
+                except Exception as error:  # noqa: BLE001 - the job's own, told to who asked
+                    tables.rolled_back()
+                    execute("ROLLBACK TO job")
+                    answers.append((answered, None, self._error(error)))
+                else:
+                    answers.append((answered, value, None))
+                execute("RELEASE job")
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            tables.rolled_back()
+            if connection.in_transaction:
+                execute("ROLLBACK")
+            failure = explain(self._path, error)
+            self.trouble = str(failure)
+            return [(answered, None, failure) for _, answered in group]
+        self.trouble = ""
+        return answers
+
+    def _error(self, error: Exception) -> BrokerError:
+        return error if isinstance(error, BrokerError) else explain(self._path, error)
+
+
+def _answer_all(answers: list[_Answer]) -> None:
+    for answered, value, error in answers:
+        answered(value, error)
+
+
+def _ignore(value: object, error: object) -> None:
+    """For jobs that tell their answer otherwise."""
+    del value, error
