@@ -10,6 +10,7 @@ Invariants:
 
 import os
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -90,9 +91,7 @@ def lock(path: Path) -> int:
     return handle
 
 
-try:
-    import fcntl
-except ImportError:  # Windows
+if sys.platform == "win32":
     import msvcrt
 
     def _lock(handle: int) -> None:
@@ -102,6 +101,7 @@ except ImportError:  # Windows
             raise BlockingIOError from error
 
 else:
+    import fcntl
 
     def _lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
