@@ -34,8 +34,11 @@ class Tables(Protocol):
     def prepare(self) -> None:
         """Create the tables, or check that they are ours. Raises BrokerError."""
 
+    def before_commit(self) -> None:
+        """Write what was put off until the end of the group."""
+
     def rolled_back(self) -> None:
-        """What was remembered of the file may be wrong now."""
+        """What was remembered of the file, or put off, is void."""
 
 
 _S = TypeVar("_S", bound=Tables)
@@ -79,7 +82,10 @@ class Worker(Generic[_S]):
             raise error
 
     def ask(self, job: Callable[[_S], Any], answered: Answered) -> None:
-        """Have a job done with the next group; `answered(value, error)` is called in the loop after the commit."""
+        """Have a job done with the next group; `answered(value, error)` is called in the loop after the commit.
+
+        A job may run twice: a group in which another one failed is rolled back, and each of its jobs runs alone.
+        """
         self._jobs.put((job, answered))
 
     def call(self, job: Callable[[_S], _T]) -> _T:
@@ -148,34 +154,35 @@ class Worker(Generic[_S]):
         return job is not None
 
     def _run(self, tables: _S, connection: sqlite3.Connection, group: list[_Job]) -> list[_Answer]:
+        """Run a group in one transaction; if one of its jobs fails, each in a transaction of its own."""
         answers: list[_Answer] = []
-        execute = connection.execute
+        failing: Exception | None = None
         try:
-            execute(self._begin)
+            connection.execute(self._begin)
             for job, answered in group:
-                execute("SAVEPOINT job")
                 try:
-                    value = job(tables)
+                    answers.append((answered, job(tables), None))
                 except Exception as error:  # noqa: BLE001 - the job's own, told to who asked
-                    tables.rolled_back()
-                    execute("ROLLBACK TO job")
-                    answers.append((answered, None, self._error(error)))
-                else:
-                    answers.append((answered, value, None))
-                execute("RELEASE job")
-            execute("COMMIT")
-        except sqlite3.Error as error:
-            tables.rolled_back()
-            if connection.in_transaction:
-                execute("ROLLBACK")
-            failure = explain(self._path, error)
-            self.trouble = str(failure)
+                    failing = error
+                    raise
+            tables.before_commit()
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - told to everybody of the group
+            self._roll_back(tables, connection)
+            if failing is not None and len(group) > 1:
+                return [answer for job in group for answer in self._run(tables, connection, [job])]
+            failure = error if isinstance(error, BrokerError) else explain(self._path, error)
+            if not isinstance(error, BrokerError):
+                self.trouble = str(failure)
             return [(answered, None, failure) for _, answered in group]
         self.trouble = ""
         return answers
 
-    def _error(self, error: Exception) -> BrokerError:
-        return error if isinstance(error, BrokerError) else explain(self._path, error)
+    def _roll_back(self, tables: _S, connection: sqlite3.Connection) -> None:
+        tables.rolled_back()
+        if connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back already
+                connection.execute("ROLLBACK")
 
 
 def _answer_all(answers: list[_Answer]) -> None:
