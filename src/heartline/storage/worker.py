@@ -162,7 +162,7 @@ class Worker(Generic[_S]):
             for job, answered in group:
                 try:
                     answers.append((answered, job(tables), None))
-                except Exception as error:  # noqa: BLE001 - the job's own, told to who asked
+                except Exception as error:
                     failing = error
                     raise
             tables.before_commit()
