@@ -65,7 +65,10 @@ _REFUSALS = {code.name.lower(): code for code in Code if 4200 <= code < 4300}
 
 
 class ClientMachine:
-    """One client. `instance` is random for each process; `saved` is None for an outbox in memory."""
+    """One client. `instance` is random for each process; `saved` is None for an outbox in memory.
+
+    A durable client whose disk has to be read first begins with `Saved()`, and calls `restore` before anything else.
+    """
 
     def __init__(
         self,
@@ -81,10 +84,10 @@ class ClientMachine:
         self._policy = policy
         self._codec = codec
         self._effects: list[Effect] = []
-        self._me = Identity(instance, about or {}, saved, self._effects)
+        self._me = Identity(instance, about or {}, saved is not None, self._effects)
         self._clock = Clock()
         self._names = KnownNames()
-        outbox = Outbox(policy.outbox, durable=saved is not None, first=saved.next_number if saved else 1)
+        outbox = Outbox(policy.outbox, durable=saved is not None)
         self._road = Road(policy, random, self._effects, self._clock, trace)
         self._retry = self._road.retry
         self._deadlines = self._road.deadlines
@@ -94,10 +97,14 @@ class ClientMachine:
         self._life = Liveness(policy.heartbeat or Heartbeat(), 0.0)
         self._places: dict[str, tuple[str, int]] = {}
         if saved is not None:
-            self._restore(saved, outbox)
+            self.restore(saved)
 
-    def _restore(self, saved: Saved, outbox: Outbox) -> None:
-        outbox.restore(list(saved.messages), saved.next_number)
+    def restore(self, saved: Saved) -> None:
+        """Begin with what a process before this one kept. Raises RuntimeError for a machine that has begun already."""
+        if self.state is not State.IDLE or len(self._up.outbox) or not self._up.outbox.durable:
+            raise RuntimeError("restore: only for a durable client that was not used yet")
+        self._me.restore(saved.session, saved.key)
+        self._up.restore(saved.messages, saved.next_number)
         self._places.update(saved.cursors)
         inbox = self._places.pop(INBOX, None)
         if inbox is not None:

@@ -8,6 +8,7 @@
     │   └── OutcomeUnknown  it was written, and the server lost its memory of it, or we closed
     ├── RequestTimeout      we stopped waiting; the message goes on (`n` names it)
     ├── OutboxFull          nothing was queued: `messages` and `bytes` tell the fill
+    ├── OutboxError         the file of a durable outbox cannot be used, or did not take a message
     ├── SubscriptionRefused the server said no: `code`, `message`
     ├── UnexpectedData      a reply or an entry does not fit the type asked for
     ├── LoginRefused        refused for good
@@ -86,6 +87,12 @@ class OutboxFull(HeartlineError):
         super().__init__(f"the outbox is full ({messages} messages, {size} bytes wait): nothing was queued")
         self.messages = messages
         self.bytes = size
+
+
+class OutboxError(HeartlineError):
+    """The file of a durable outbox cannot be opened, or did not take a message. The text names the file and says why."""
+
+    retryable: ClassVar[bool] = True
 
 
 class SubscriptionRefused(HeartlineError):

@@ -15,22 +15,24 @@ from .effects import Effect, Remember
 from .errors import BadFrame
 from .frames import Beat, Cursor, Hello, HelloBody, Start, WelcomeBody
 from .policy import Heartbeat
-from .saved import Saved
 
 
 class Identity:
     """One client's session, from hello to hello. `stored` tells whether numbered messages may be written in it."""
 
-    def __init__(self, instance: str, about: Mapping[str, object], saved: Saved | None, effects: list[Effect]) -> None:
+    def __init__(self, instance: str, about: Mapping[str, object], durable: bool, effects: list[Effect]) -> None:
         self.session: str | None = None
         self._key: str | None = None
-        self.stored: bool = saved is None
+        self.stored: bool = not durable
         self._instance = instance
         self._about = dict(about)
-        self._durable = saved is not None
+        self._durable = durable
         self._effects = effects
-        if saved is not None and saved.session is not None and saved.key is not None:
-            self.session, self._key = saved.session, saved.key
+
+    def restore(self, session: str | None, key: str | None) -> None:
+        """Come back to the session that was stored."""
+        if session is not None and key is not None:
+            self.session, self._key = session, key
             self.stored = True
 
     def hello(self, floor: int, login: Raw, cursors: list[Cursor | Start], wish: Heartbeat | None) -> Hello:

@@ -8,7 +8,7 @@ Invariants:
 - who waits for room hears of it, or of the end (test_who_waits_for_room_hears_of_it).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Raw, Struct
 
@@ -44,6 +44,11 @@ class Upstream:
         self._measure = measure
         self._reserved = outbox.next_number
         self._wanting_room = False
+
+    def restore(self, messages: Sequence[Message], next_number: int) -> None:
+        """Begin with what a durable outbox held."""
+        self.outbox.restore(list(messages), next_number)
+        self._reserved = self.outbox.next_number
 
     def send(self, message_of: Callable[[int], Message], size: int) -> int:
         """Queue the message that `message_of(number)` makes and return its number.

@@ -8,7 +8,8 @@ Invariants:
 - one job that fails does not take its group with it, a commit that fails fails the whole group and leaves nothing of
   it (test_one_failing_job_fails_alone, test_a_failing_commit_leaves_nothing);
 - jobs take effect in the order in which they were asked, and are answered in it (test_jobs_keep_their_order);
-- what was asked before `stop` is done when it returns (test_stop_finishes).
+- what was asked before `stop` is done when it returns (test_stop_finishes);
+- whoever waits for a file or for a job hears what became of it, whatever went wrong (test_nobody_waits_for_ever).
 """
 
 import asyncio
@@ -37,6 +38,9 @@ class Tables(Protocol):
     def before_commit(self) -> None:
         """Write what was put off until the end of the group."""
 
+    def committed(self) -> None:
+        """The group is on disk; nothing of it has been answered yet. Must not fail."""
+
     def rolled_back(self) -> None:
         """What was remembered of the file, or put off, is void."""
 
@@ -63,7 +67,9 @@ class Worker(Generic[_S]):
         *,
         sync: str,
         writes: bool = True,
+        ended: Callable[[], None] | None = None,
     ) -> None:
+        """`ended` is called in the thread when the file is closed, also one that could not be opened."""
         self.trouble: str = ""
         self._path = path
         self._tables = tables
@@ -71,13 +77,25 @@ class Worker(Generic[_S]):
         self._sync = sync
         self._begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._ended = ended
+        self._told: Callable[[BaseException | None], None] = _ignore
         self._thread = threading.Thread(target=self._main, name=f"heartline-{name}", daemon=True)
 
     def start(self) -> None:
-        """Open the file in the thread and wait for that. Raises BrokerError."""
+        """Open the file in the thread and wait for that here. Raises BrokerError."""
+        started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._told = started.put
         self._thread.start()
-        error = self._started.get()
+        error = started.get()
+        if error is not None:
+            raise error
+
+    async def open(self) -> None:
+        """As `start`, and the loop runs on meanwhile. Whoever is cancelled here calls `leave`. Raises BrokerError."""
+        opened: asyncio.Future[BaseException | None] = self._loop.create_future()
+        self._told = lambda error: self._in_loop(_settle, opened, error)
+        self._thread.start()
+        error = await opened
         if error is not None:
             raise error
 
@@ -88,18 +106,20 @@ class Worker(Generic[_S]):
         """
         self._jobs.put((job, answered))
 
+    async def do(self, job: Callable[[_S], _T]) -> _T:
+        """As `ask`, for a coroutine. Raises BrokerError."""
+        done: asyncio.Future[tuple[Any, BrokerError | None]] = self._loop.create_future()
+        self.ask(job, lambda value, error: _settle(done, (value, error)))
+        value, error = await done
+        if error is not None:
+            raise error
+        return value  # type: ignore[no-any-return]
+
     def call(self, job: Callable[[_S], _T]) -> _T:
         """Have a job done and wait for it here: for start-up, when nothing else goes on. Raises BrokerError."""
-        box: queue.SimpleQueue[tuple[Any, BrokerError | None]] = queue.SimpleQueue()
-
-        def run(tables: _S) -> None:
-            try:
-                box.put((job(tables), None))
-            except sqlite3.Error as error:
-                box.put((None, explain(self._path, error)))
-
-        self._jobs.put((run, _ignore))
-        value, error = box.get()
+        here = _Here()
+        self._jobs.put((job, here))
+        value, error = here.box.get()
         if error is not None:
             raise error
         return value  # type: ignore[no-any-return]
@@ -107,32 +127,37 @@ class Worker(Generic[_S]):
     def stop(self) -> None:
         """Finish what was asked, close the file, end the thread. The answers come when the loop runs on."""
         if self._thread.is_alive():
-            self._jobs.put(None)
+            self.leave()
             self._thread.join()
+
+    def leave(self) -> None:
+        """As `stop`, but wait for nothing: `ended` tells the end."""
+        self._jobs.put(None)
 
     # in the thread
 
     def _main(self) -> None:
         try:
             connection = connect(self._path, sync=self._sync)
-        except sqlite3.Error as error:
-            self._started.put(explain(self._path, error))
-            return
-        try:
-            tables = self._tables(self._path, connection)
             try:
+                tables = self._tables(self._path, connection)
                 tables.prepare()
-            except sqlite3.Error as error:
-                self._started.put(explain(self._path, error))
-                return
-            except BaseException as error:  # noqa: BLE001 - raised in `start`
-                self._started.put(error)
-                return
-            self._started.put(None)
-            while self._turn(tables, connection):
-                pass
+                self._told(None)
+                while self._turn(tables, connection):
+                    pass
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            self._told(explain(self._path, error))
+        except BaseException as error:  # noqa: BLE001 - raised where somebody waits for the file
+            self._told(error)
         finally:
-            connection.close()
+            if self._ended is not None:
+                self._ended()
+
+    def _in_loop(self, callback: Callable[..., object], *args: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, *args)
 
     def _turn(self, tables: _S, connection: sqlite3.Connection) -> bool:
         """Run one group; False when it was the last."""
@@ -149,8 +174,8 @@ class Worker(Generic[_S]):
                 break
         if group:
             answers = self._run(tables, connection, group)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
-                self._loop.call_soon_threadsafe(_answer_all, answers)
+            _answer_all([answer for answer in answers if isinstance(answer[0], _Here)])
+            self._in_loop(_answer_all, [answer for answer in answers if not isinstance(answer[0], _Here)])
         return job is not None
 
     def _run(self, tables: _S, connection: sqlite3.Connection, group: list[_Job]) -> list[_Answer]:
@@ -167,6 +192,7 @@ class Worker(Generic[_S]):
                     raise
             tables.before_commit()
             connection.execute("COMMIT")
+            tables.committed()
         except Exception as error:  # noqa: BLE001 - told to everybody of the group
             self._roll_back(tables, connection)
             if failing is not None and len(group) > 1:
@@ -179,10 +205,10 @@ class Worker(Generic[_S]):
         return answers
 
     def _roll_back(self, tables: _S, connection: sqlite3.Connection) -> None:
-        tables.rolled_back()
         if connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back already
                 connection.execute("ROLLBACK")
+        tables.rolled_back()
 
 
 def _answer_all(answers: list[_Answer]) -> None:
@@ -190,6 +216,20 @@ def _answer_all(answers: list[_Answer]) -> None:
         answered(value, error)
 
 
-def _ignore(value: object, error: object) -> None:
-    """For jobs that tell their answer otherwise."""
-    del value, error
+class _Here:
+    """Somebody who blocks until the answer is there."""
+
+    def __init__(self) -> None:
+        self.box: queue.SimpleQueue[tuple[Any, BrokerError | None]] = queue.SimpleQueue()
+
+    def __call__(self, value: Any, error: BrokerError | None) -> None:
+        self.box.put((value, error))
+
+
+def _settle(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _ignore(_error: object) -> None:
+    """Nobody waits yet."""
