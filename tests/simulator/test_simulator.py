@@ -12,6 +12,7 @@ import pytest
 
 from heartline.core.effects import Forget, MoveCursor, Persist, Remember
 from heartline.core.outbox import Kind, Message
+from heartline.core.ports import SessionRecord
 from heartline.core.server.session import Session
 from heartline.faults.model import FaultModel
 from heartline.faults.rules import Direction, FaultRules
@@ -19,7 +20,7 @@ from heartline.testing.simulator import BROKEN, SCENARIOS, draw, main_json, run_
 from heartline.testing.simulator.broken import MOST_SEEDS, broken
 from heartline.testing.simulator.clock import Actor, Naps, Violation, World
 from heartline.testing.simulator.disk import Disk
-from heartline.testing.simulator.ledger import Ledger
+from heartline.testing.simulator.ledger import Ledger, Word
 from heartline.testing.simulator.network import SimLink
 from heartline.testing.simulator.store import Store
 
@@ -256,3 +257,33 @@ def test_late_answers_are_for_the_living(seed: int) -> None:
     assert done == list(range(len(done)))
     assert told == list(range(len(told)))
     assert len(told) <= len(done)
+
+
+# what the ledger demands of an ack
+
+
+def record_of(session: str, *, done: int, floor: int, results: dict[int, bytes]) -> SessionRecord:
+    return SessionRecord(session, "k", "u", "i", 1, "n0", floor, done, done, results, [])
+
+
+def test_an_ack_may_cover_holes_and_what_the_floor_has_passed_but_nothing_else() -> None:
+    world = World()
+    ledger = Ledger(world, replace(draw(0, "restart-durable"), copy_at=None))
+    for n in (1, 2, 3, 5, 7):
+        word = Word(f"w{n}", 0, 1, Kind.SEND, "s")
+        ledger.sent(word)
+        ledger.wrote("s", n, f'"{word.token}:"'.encode(), "c0#1")
+    ledger.recorded(record_of("s", done=2, floor=4, results={5: b""}))
+    ledger.said("s", "ack", 6)  # 3 is below the floor, 4 and 6 were never written, 5 is in the record
+    with pytest.raises(Violation, match="ack 7 of session s was said before"):
+        ledger.said("s", "ack", 7)
+    with pytest.raises(Violation, match="fail 7 of session s was said before"):
+        ledger.said("s", "fail", 7)
+    ledger.recorded(record_of("s", done=2, floor=1, results={7: b""}))
+    with pytest.raises(Violation, match="ack 7 of session s was said before"):
+        ledger.said("s", "ack", 7)  # 7 is recorded, but 3 and 5 are not
+
+
+@pytest.mark.parametrize(("scenario", "seed"), [("trimmed", 20)])
+def test_acks_that_were_blamed_wrongly(scenario: str, seed: int) -> None:
+    assert simulate(seed, scenario=scenario).violation is None

@@ -257,7 +257,12 @@ class Ledger:
         self.lost_sessions.setdefault(session, why)
 
     def said(self, session: str, kind: str, n: int) -> None:
-        """A server with a durable broker told the end of a message."""
+        """A server with a durable broker told the end of a message, or, with an ack, of all up to it.
+
+        An ack may cover holes, numbers never written; and what is below the floor is settled, in the record or not.
+        """
         record = self.records.get(session)
-        if record is None or not (n <= record.done or n in record.results):
+        done, results, floor = (record.done, record.results, record.floor) if record is not None else (0, {}, 1)
+        first = max(done + 1, floor) if kind == "ack" and self.plan.copy_at is None else max(n, done + 1)
+        if any((session, m) in self._numbers and m not in results for m in range(first, n + 1)):
             raise Violation("said_is_saved", f"{kind} {n} of session {session} was said before the record tells it")
