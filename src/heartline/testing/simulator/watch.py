@@ -203,9 +203,7 @@ class ClientWatch(SideWatch):
             self.proven(link)
         elif isinstance(frame, Ack):
             for n in [n for n in self.flight if n <= frame.n]:
-                message = client.machine.outbox.get(n)
-                if message is None or message.kind.value != "call":
-                    self._ended(n)
+                self._ended(n)  # calls too: one that is covered without an answer is unknown (PROTOCOL 3.3)
             self.proven(link)
         elif isinstance(frame, Ok | No | Pong):
             self.proven(link)
