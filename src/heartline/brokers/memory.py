@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from heartline.core.errors import BrokerError
-from heartline.core.ports import History, LogEntry, OnEntry, OnRelease, SessionRecord, Slice
+from heartline.core.ports import History, Key, LogEntry, OnEntry, OnRelease, SessionRecord, Slice
 
 ENTRY_OVERHEAD = 160
 REMEMBERED_KEYS = 10_000
@@ -81,7 +81,7 @@ class MemoryBroker:
         self._logs: dict[str, _Log] = {}
         self._dropped: dict[str, int] = {}
         self._drops = 0
-        self._keys: OrderedDict[tuple[str, str], LogEntry] = OrderedDict()
+        self._keys: OrderedDict[tuple[str, Key], LogEntry] = OrderedDict()
         self._records: dict[str, SessionRecord] = {}
         self._followed: dict[str, set[str]] = {}
         self._nodes: dict[str, tuple[OnEntry, OnRelease]] = {}
@@ -98,7 +98,7 @@ class MemoryBroker:
         self._nodes = {}
 
     def append(
-        self, channel: str, event: str, data: bytes, history: History, *, key: str | None = None
+        self, channel: str, event: str, data: bytes, history: History, *, key: Key | None = None
     ) -> tuple[str, LogEntry]:
         """Add an entry and announce it."""
         epoch = self._epoch_of(channel)

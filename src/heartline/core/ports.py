@@ -120,6 +120,9 @@ class SessionRecord(Struct, frozen=True):
     seen_at: float = 0.0
 
 
+Key: TypeAlias = str | tuple[str, int]
+"""What makes an append idempotent: an application's own word, or (session, n) of a client's message."""
+
 OnEntry = Callable[[str, LogEntry], None]
 OnRelease = Callable[[str], MaybeAwaitable[bool]]
 
@@ -144,9 +147,13 @@ class Broker(Protocol):
         ...
 
     def append(
-        self, channel: str, event: str, data: bytes, history: History, *, key: str | None = None
+        self, channel: str, event: str, data: bytes, history: History, *, key: Key | None = None
     ) -> MaybeAwaitable[tuple[str, LogEntry]]:
-        """Add an entry; (epoch, entry). The same `key` again within a while returns the entry there is."""
+        """Add an entry; (epoch, entry). The same `key` again returns the entry there is.
+
+        A key of an application's own is remembered for a while, that of a client's message, (session, n), until the
+        session's record says that n is done.
+        """
         ...
 
     def follow(self, channel: str) -> MaybeAwaitable[None]:

@@ -12,7 +12,7 @@ import msgspec
 
 from heartline.core.frames import INBOX
 from heartline.core.names import KnownNames, check_name
-from heartline.core.ports import Broker, History
+from heartline.core.ports import Broker, History, Key
 from heartline.core.server.session import Pending
 from heartline.core.server.session import Session as CoreSession
 
@@ -83,9 +83,8 @@ class Entries:
             self._check_size(pending.target, pending.event, pending.data)
         except ValueError:
             raise Refuse("too_big", f"an entry may have {self._limits.message} bytes") from None
-        await self._append(
-            pending.target, pending.event, pending.data, rule, pending.id if self._broker.durable else None
-        )
+        key = (pending.session.id, pending.n) if self._broker.durable else None
+        await self._append(pending.target, pending.event, pending.data, rule, key)
 
     def volatile(self, channel: str, event: str, data: Any) -> None:
         """Tell the followers of a channel something that may be dropped."""
@@ -120,7 +119,7 @@ class Entries:
         self._hub.node.tell_now(core, event, payload)
         self._hub.turn()
 
-    async def _append(self, channel: str, event: str, data: bytes, rule: Channel, key: str | None) -> int:
+    async def _append(self, channel: str, event: str, data: bytes, rule: Channel, key: Key | None) -> int:
         self.published += 1
         _, entry = await settled(self._broker.append(channel, event, data, rule.history, key=key))
         return entry.offset
