@@ -1,0 +1,76 @@
+/**
+ * What the client machine asks its shell to do. One ordered drain: carry them out in this order, all of them.
+ *
+ * - the order of effects is the order of causes, so that what is persisted is persisted before it is sent and what is
+ *   settled is settled before it is forgotten (vectors: all of them).
+ */
+
+import type { Json } from "./frames.js";
+import type { Message, Outcome } from "./outbox.js";
+import type { State } from "./states.js";
+
+/** The connection's state moved. `retryIn` is seconds when it waits. Equal states: only the news is `reason`. */
+export interface StateChange {
+  readonly old: State;
+  readonly new: State;
+  readonly reason: string;
+  /** The number of the latest dial. */
+  readonly attempt: number;
+  /** The close code, where there was one. */
+  readonly code: number | null;
+  readonly retryIn: number | null;
+}
+
+/** One entry of a channel, each once and in order. */
+export interface EntryItem {
+  readonly kind: "entry";
+  readonly channel: string;
+  readonly epoch: string;
+  readonly offset: number;
+  readonly event: string;
+  readonly data: Json;
+}
+
+/** Entries behind `after` up to and including `to` may be lost. */
+export interface Gap {
+  readonly kind: "gap";
+  readonly channel: string;
+  readonly epoch: string;
+  readonly after: number;
+  readonly to: number;
+  /** "history": no longer kept; "epoch": the log was lost and began anew; "none": nothing is kept. */
+  readonly reason: string;
+}
+
+export type Effect =
+  /** Open a socket; then call `opened(attempt, …)` or `failed(attempt, …)`. Get the login first. */
+  | { do: "dial"; attempt: number }
+  /** Write one text message to the link of this attempt. */
+  | { do: "transmit"; attempt: number; payload: string }
+  /** Leave this link, or stop this dial, after writing what came before; nothing it says later matters. */
+  | { do: "drop"; attempt: number; code: number; reason: string }
+  /** Store this message, then call `persisted(n)`. Numbers below `reserved` are used up even after a crash. */
+  | { do: "persist"; message: Message; reserved: number }
+  /** The message is settled; delete its copy on disk, then call `forgotten(n)`: only then the floor passes it. */
+  | { do: "forget"; n: number }
+  /** The session to come back to; null: none. A durable client stores it, then calls `remembered`. */
+  | { do: "remember"; session: string | null; key: string | null }
+  /** A channel was handled up to here, or begins here: where to go on after a crash. */
+  | { do: "move_cursor"; channel: string; epoch: string; offset: number }
+  /** The channel is no longer followed: a stored cursor may go. */
+  | { do: "forget_cursor"; channel: string }
+  /** A message has its outcome. `body` is the reply, or the failure, else null. */
+  | { do: "settle"; message: Message; outcome: Outcome; body: Json; reason: string }
+  /** Try again whatever send met OutboxFull, in order: there is room, or the connection was closed. */
+  | { do: "room" }
+  /** Hand this to whoever reads the channel; when it is handled call `handled(channel, …, size)`. */
+  | { do: "arrived"; item: EntryItem | Gap; size: number }
+  /** A message without offset. */
+  | { do: "volatile"; channel: string; event: string; data: Json }
+  /** The server follows the channel for us. `state` is its snapshot at `offset`, where there is one. */
+  | { do: "subscribed"; channel: string; epoch: string; offset: number; state?: Json }
+  /** The server refused the channel, or withdrew it. */
+  | { do: "unsubscribed"; channel: string; code: string; message: string }
+  /** Fresh credentials are wanted within `seconds`: call `login(payload)`. */
+  | { do: "renew"; seconds: number }
+  | { do: "state"; change: StateChange };

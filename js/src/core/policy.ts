@@ -1,0 +1,90 @@
+/**
+ * Choices a user makes, checked when they are made. Times in seconds.
+ *
+ * - a value that makes no sense throws, naming the field, before anything is dialled (test: policies refuse nonsense).
+ */
+
+/** How a side notices that the other is gone: at most `interval + timeout` seconds after it went (PROTOCOL 5). */
+export interface Heartbeat {
+  readonly interval: number;
+  readonly timeout: number;
+}
+
+/** Full-jitter back-off (PROTOCOL 7). `stable`: how long a link must live to count as good, the minimum uptime. */
+export interface BackOff {
+  readonly base: number;
+  readonly cap: number;
+  readonly stable: number;
+}
+
+/** What happens to a send when the outbox is at its limit: it throws, or the oldest message never written expires. */
+export type Full = "refuse" | "drop_oldest";
+
+/** How much may wait to be settled, and what happens beyond. */
+export interface OutboxLimits {
+  readonly messages: number;
+  readonly bytes: number;
+  readonly full: Full;
+}
+
+/** Everything a client decides. `heartbeat` null: as the server says; `maxAttempts` null: never gives up. */
+export interface ClientPolicy {
+  readonly heartbeat: Heartbeat | null;
+  readonly backOff: BackOff;
+  readonly outbox: OutboxLimits;
+  readonly connectTimeout: number;
+  readonly helloTimeout: number;
+  readonly maxAttempts: number | null;
+}
+
+/** The parts of a policy that somebody chose; the rest is as in `makePolicy`. */
+export interface PolicyOptions {
+  /** A wish; the server decides. */
+  readonly heartbeat?: Heartbeat | null | undefined;
+  readonly backOff?: Partial<BackOff> | undefined;
+  readonly outbox?: Partial<OutboxLimits> | undefined;
+  /** Up to the open socket, the login included. */
+  readonly connectTimeout?: number | undefined;
+  /** From there to the server's welcome. */
+  readonly helloTimeout?: number | undefined;
+  /** Attempts in a row without progress before it gives up: one more than the retries that are wanted. */
+  readonly maxAttempts?: number | null | undefined;
+}
+
+const LONGEST_BEAT = 86400;
+
+/** A whole policy out of the parts given. Throws TypeError or RangeError naming the part. */
+export function makePolicy(given: PolicyOptions = {}): ClientPolicy {
+  const policy: ClientPolicy = {
+    heartbeat: given.heartbeat ?? null,
+    backOff: Object.assign({ base: 0.25, cap: 30, stable: 30 }, given.backOff),
+    outbox: Object.assign({ messages: 10_000, bytes: 16 << 20, full: "refuse" }, given.outbox),
+    connectTimeout: given.connectTimeout ?? 10,
+    helloTimeout: given.helloTimeout ?? 10,
+    maxAttempts: given.maxAttempts ?? null,
+  };
+  const { heartbeat, backOff, outbox } = policy;
+  positive("connectTimeout", policy.connectTimeout);
+  positive("helloTimeout", policy.helloTimeout);
+  if (policy.maxAttempts !== null) positive("maxAttempts", policy.maxAttempts);
+  if (heartbeat) {
+    positive("heartbeat.interval", heartbeat.interval, LONGEST_BEAT);
+    positive("heartbeat.timeout", heartbeat.timeout, LONGEST_BEAT);
+  }
+  positive("backOff.base", backOff.base);
+  positive("backOff.cap", backOff.cap);
+  positive("backOff.stable", backOff.stable);
+  if (backOff.cap < backOff.base) throw new RangeError("backOff.cap must not be below backOff.base");
+  positive("outbox.messages", outbox.messages);
+  positive("outbox.bytes", outbox.bytes);
+  if (outbox.full !== "refuse" && outbox.full !== "drop_oldest") {
+    throw new TypeError("outbox.full must be 'refuse' or 'drop_oldest'");
+  }
+  return policy;
+}
+
+/** Throw unless `value` is a finite number above 0 and not above `most`. */
+export function positive(name: string, value: unknown, most = Number.MAX_VALUE): void {
+  if (typeof value !== "number") throw new TypeError(`${name} must be a number above 0, not ${typeof value}`);
+  if (!(value > 0 && value <= most)) throw new RangeError(`${name} must be above 0 and at most ${most}, not ${value}`);
+}

@@ -1,0 +1,23 @@
+/** What a durable client keeps over a crash. What was stored is taken as written, because nobody knows better. */
+
+import type { Place } from "./frames.js";
+import type { Kind } from "./outbox.js";
+
+/** A message as it is stored. `data` is JSON text. */
+export interface SavedMessage {
+  readonly n: number;
+  readonly kind: Kind;
+  readonly event: string;
+  readonly data: string;
+  readonly target?: string;
+  readonly idempotent?: boolean;
+}
+
+/** The session, its unsettled messages in rising order, and how far each channel was handled. */
+export interface Saved {
+  readonly session?: string | null;
+  readonly key?: string | null;
+  readonly nextNumber?: number;
+  readonly messages?: readonly SavedMessage[];
+  readonly cursors?: Readonly<Record<string, Place>>;
+}

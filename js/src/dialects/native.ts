@@ -1,0 +1,122 @@
+/**
+ * heartline.1 as text: one JSON array a message (PROTOCOL §1).
+ *
+ * - rubbish of any kind ends in `BadFrame` with a short reason, never in another exception
+ *   (vectors: codec.json; test: rubbish is always a bad frame);
+ * - the reason names frame and element and repeats nothing that was sent (test: reasons repeat nothing).
+ */
+
+import type { ClientCodec, DownFrame, UpFrame } from "../core/frames.js";
+import { array, body, type Check, integer, isOwn, json, number, or, orNull, readFrame, string } from "./schema.js";
+
+const offset = integer(0, 2 ** 53 - 1);
+const positiveInt = integer(1, 2 ** 53 - 1);
+const name = string(255, 1);
+const token = string(64, 1);
+const epoch = string(64);
+const text = string(Infinity);
+const seconds = number(0, 1e9);
+const beat = body({ interval: number(Number.MIN_VALUE, 86400), timeout: number(Number.MIN_VALUE, 86400) });
+const stamp: Check = (value, at) =>
+  typeof value === "string" ? string(64)(value, at) : integer(-(2 ** 53), 2 ** 53)(value, at);
+const failure = body({ code: text, message: or("", text) });
+const atLeast1 = integer(1, Infinity);
+
+/** What each kind of frame holds that a server sends. */
+const DOWN: Readonly<Record<string, readonly Check[]>> = {
+  welcome: [
+    body({
+      session: token,
+      resumed: (value, at) => (typeof value === "boolean" ? value : json(undefined, at)),
+      received: offset,
+      heartbeat: beat,
+      limits: body({
+        message: atLeast1,
+        window: atLeast1,
+        window_bytes: atLeast1,
+        credit: atLeast1,
+        credit_bytes: atLeast1,
+        subscriptions: offset,
+      }),
+      inbox: body({ epoch, offset }),
+      key: orNull(token),
+      expires_in: orNull(seconds),
+      time: or(0, number(-Infinity, Infinity)),
+      server: or("", text),
+    }),
+  ],
+  refused: [
+    body({
+      code: text,
+      message: or("", text),
+      retry: or(false, (value, at) => (value === false ? value : seconds(value, at))),
+    }),
+  ],
+  expiring: [body({ in: seconds })],
+  reply: [positiveInt, json],
+  fail: [positiveInt, (value, at) => failure(value, at) && value],
+  ack: [offset],
+  ok: [
+    offset,
+    (value, at) => {
+      const ok = body({ epoch: orNull(epoch), offset: or(null, offset), expires_in: orNull(seconds) })(value, at);
+      if (isOwn(value, "state")) (ok as { state: unknown }).state = value.state;
+      return ok;
+    },
+  ],
+  no: [offset, failure],
+  msg: [name, positiveInt, name, json, orNull(offset)],
+  now: [name, name, json],
+  gap: [name, body({ epoch, after: offset, to: offset, reason: text })],
+  move: [body({ after: or(0, seconds), spread: or(0, seconds) })],
+  ping: [stamp],
+  pong: [stamp],
+};
+
+const place = array([orNull(epoch), offset]);
+
+/** What each kind of frame holds that a client sends: for servers that tests write. */
+export const UP: Readonly<Record<string, readonly Check[]>> = /* @__PURE__ */ (() => ({
+  hello: [
+    body({
+      instance: token,
+      floor: positiveInt,
+      session: orNull(token),
+      key: orNull(token),
+      login: or(null, json),
+      cursors: or([], (value, at) => {
+        if (!Array.isArray(value)) return json(undefined, at);
+        return value.map((cursor) => array([offset, name, orNull(place)])(cursor, at));
+      }),
+      client: or({}, (value, at) => body({})(value, at) && value),
+      heartbeat: orNull(beat),
+    }),
+  ],
+  login: [json],
+  call: [positiveInt, name, json],
+  send: [positiveInt, name, json],
+  pub: [positiveInt, name, name, json],
+  settled: [positiveInt],
+  sub: [positiveInt, name, orNull(place)],
+  unsub: [positiveInt, name],
+  at: [name, offset],
+  ping: [stamp],
+  pong: [stamp],
+  bye: [or("", string(255))],
+}))();
+
+/** The client's side of heartline.1. */
+export const native: ClientCodec = {
+  protocols: ["heartline.1"],
+
+  encode(frame: UpFrame): string {
+    const [kind] = frame;
+    if (kind !== "call" && kind !== "send" && kind !== "pub") return JSON.stringify(frame);
+    const head = JSON.stringify(frame.slice(0, -1)); // the rest is JSON already
+    return `${head.slice(0, -1)},${frame[frame.length - 1]}]`;
+  },
+
+  decode(text: string): DownFrame {
+    return readFrame(DOWN, text) as DownFrame;
+  },
+};
