@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Entry,
         Gap,
         Receipt,
+        Restored,
         StateChange,
         StateWatch,
         Subscription,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         HeartlineError,
         LoginRefused,
         NotDelivered,
+        OutboxError,
         OutboxFull,
         OutcomeUnknown,
         Rejected,
@@ -50,9 +52,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "heartline.client": "Connection Cursor Entry Gap Receipt StateChange StateWatch Subscription Volatile connect",
+    "heartline.client": "Connection Cursor Entry Gap Receipt Restored StateChange StateWatch Subscription Volatile connect",
     "heartline.core.errors": (
-        "BadFrame BrokerError ConnectionClosed Expired GaveUp HeartlineError LoginRefused NotDelivered OutboxFull "
+        "BadFrame BrokerError ConnectionClosed Expired GaveUp HeartlineError LoginRefused NotDelivered OutboxError OutboxFull "
         "OutcomeUnknown Rejected Replaced RequestTimeout SubscriptionRefused UnexpectedData"
     ),
     "heartline.core.outbox": "Outcome",
@@ -84,6 +86,7 @@ __all__ = [
     "LoginRefused",
     "Message",
     "NotDelivered",
+    "OutboxError",
     "OutboxFull",
     "OutboxLimits",
     "Outcome",
@@ -95,6 +98,7 @@ __all__ = [
     "Request",
     "RequestTimeout",
     "Respond",
+    "Restored",
     "Server",
     "ServerLimits",
     "Session",

@@ -6,7 +6,7 @@ from heartline.core.states import State
 from .connect import connect
 from .connection import Connection
 from .items import Cursor, Entry, Gap, Volatile
-from .receipt import Receipt
+from .receipt import Receipt, Restored
 from .states import StateChange, StateWatch
 from .subscription import Subscription
 
@@ -17,6 +17,7 @@ __all__ = [
     "Gap",
     "Outcome",
     "Receipt",
+    "Restored",
     "State",
     "StateChange",
     "StateWatch",

@@ -3,6 +3,7 @@
 Invariant: nothing is dialled here, and nothing that can be seen to be wrong passes (test_connect_refuses_nonsense).
 """
 
+import os
 import ssl as ssl_module
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -14,7 +15,7 @@ from heartline.core.ports import Trace
 from heartline.transports.api import SocketLimits
 
 from .connection import Connection
-from .options import Options, Source, policy_of
+from .options import Options, Source, path_of, policy_of
 
 LARGEST = 16 << 20
 """Bytes of a message we take. Above what servers take by default, since an entry is longer than its publication."""
@@ -24,7 +25,7 @@ def connect(
     url: str,
     *,
     login: Source[object] = None,
-    outbox: OutboxLimits | None = None,
+    outbox: str | os.PathLike[str] | OutboxLimits | None = None,
     policy: ClientPolicy | None = None,
     on: Mapping[str, Callable[..., object]] | None = None,
     headers: Source[Mapping[str, str]] | None = None,
@@ -40,7 +41,11 @@ def connect(
 
     `url`: ws:// or wss://. `login`: any JSON value, or a function or coroutine function that gives one; it is called
     for every link and when credentials have to be renewed, and one that raises counts as a failed attempt.
-    `policy`: heartbeat, back-off, times and limits; `outbox`: its limits alone. `on`: handlers by event, as `Connection.on`.
+    `policy`: heartbeat, back-off, times and limits. `on`: handlers by event, as `Connection.on`.
+
+    `outbox`: the path of a file makes it durable: what is not settled, the session and the places in channels survive
+    the process, however it ends. `OutboxLimits` instead are those of an outbox in memory; for a file they are in
+    `policy`.
 
     Of the network: `headers` of the upgrade request (a mapping, or a function as for `login`), `ssl` for wss://
     instead of the system's trust, `proxy` (http://, https://, socks4:// or socks5://), `limits` of a socket (by default
@@ -62,6 +67,7 @@ def connect(
         about={"name": name, "version": version if version is not None else _own_version()},
         trace=trace,
         linger=linger,
+        outbox=path_of(outbox),
     )
     connection = Connection(options)
     for event, handler in (on or {}).items():

@@ -9,9 +9,9 @@ Invariants:
 import asyncio
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from heartline.core.errors import HeartlineError
 from heartline.core.names import KnownNames, check_channel, check_name
@@ -19,10 +19,13 @@ from heartline.core.outbox import Kind
 from heartline.core.states import State
 from heartline.transports.clock import now
 
-from .items import Cursor, Gap, convert, decode, decoder_of
+from .durable import Durable
+from .items import Gap, Since, convert, decode, decoder_of
 from .lane import Lane
 from .options import Options, encode
-from .receipt import Receipt
+from .outbox_file import checked_marks
+from .outcomes import Marks
+from .receipt import Receipt, Restored
 from .shell import Shell
 from .states import StateChange, StateWatch
 from .subscription import Subscription
@@ -31,7 +34,6 @@ _logger = logging.getLogger("heartline.client")
 
 T = TypeVar("T")
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
-Since = Literal["now", "beginning"] | Cursor | int | None
 
 
 class Connection:
@@ -49,28 +51,36 @@ class Connection:
     def __init__(self, options: Options) -> None:
         self._shell = Shell(options)
         self._names = KnownNames()
+        self._starting = asyncio.Lock()
 
     # --- life -----------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin to dial. Does not wait for the network. A second call does nothing; a closed connection stays closed."""
-        shell = self._shell
-        if self.state is State.CLOSED:
-            raise RuntimeError("this connection was closed: make a new one with heartline.connect()")
-        if shell.loop is None:
-            shell.start(asyncio.get_running_loop())
+        """Begin to dial. Does not wait for the network. A second call does nothing; a closed connection stays closed.
+
+        With a durable outbox its file is opened first: raises `OutboxError` when that cannot be used.
+        """
+        async with self._starting:
+            if self.state is State.CLOSED:
+                raise RuntimeError("this connection was closed: make a new one with heartline.connect()")
+            if self._shell.loop is None:
+                await self._shell.start(asyncio.get_running_loop())
 
     async def close(self) -> None:
-        """Leave at once and for good; what is not settled ends as expired or unknown. May be called again, anywhere.
+        """Leave at once and for good. May be called again, anywhere.
 
-        The session stays at the server for as long as that keeps it. Returns when sockets and tasks are gone: at once,
-        or after about a second when the server does not answer the goodbye.
+        What is not settled ends as expired or unknown; a durable outbox keeps it, without an outcome. The session stays
+        at the server for as long as that keeps it. Returns when sockets, tasks and the file are gone: at once, or after
+        about a second when the server does not answer the goodbye.
         """
         self._shell.close()
         await self._shell.wait_gone()
 
     async def end(self) -> None:
-        """Tell the server to forget the session, then close. Offline nobody can be told: the server's own time ends it."""
+        """Tell the server to forget the session, then close. Offline nobody can be told: the server's own time ends it.
+
+        A durable outbox is emptied: messages, session, places in channels and marks.
+        """
         self._shell.close(end=True)
         await self._shell.wait_gone()
 
@@ -92,7 +102,7 @@ class Connection:
         try:
             await self.settled(self._shell.options.linger)
         except (TimeoutError, HeartlineError) as error:
-            if self.state is not State.CLOSED:
+            if self.state is not State.CLOSED and self._shell.durable is None:
                 _logger.warning("closed with %d messages not settled (%s)", self.pending, error)
 
     def __del__(self) -> None:
@@ -122,6 +132,17 @@ class Connection:
     def pending(self) -> int:
         """Messages that have no outcome yet."""
         return len(self._shell.machine.outbox)
+
+    @property
+    def trouble(self) -> str:
+        """Why a durable outbox cannot be written at the moment; "" when it can. It is tried again and again."""
+        durable = self._shell.durable
+        return "" if durable is None else durable.trouble
+
+    @property
+    def restored(self) -> list[Restored]:
+        """Receipts of the messages that an earlier process left in the file, oldest first; empty before `start`."""
+        return list(self._shell.outcomes.restored)
 
     async def connected(self, timeout: float | None = None) -> None:
         """Wait until messages flow. Raises TimeoutError, `GaveUp`, and what refused the connection."""
@@ -207,23 +228,42 @@ class Connection:
         return decode("the reply to " + repr(event), decoder, reply)
 
     async def send(
-        self, event: str, data: object = None, *, expires: float | None = None, idempotent: bool = False
+        self,
+        event: str,
+        data: object = None,
+        *,
+        expires: float | None = None,
+        idempotent: bool = False,
+        marks: Marks = None,
     ) -> Receipt:
         """Queue a message to be handled once, in order. Waits for room only, and only if the outbox's policy is WAIT.
 
-        `expires`: seconds after which it is not worth sending any more. Await the `Receipt` for the outcome, or drop
-        it. Raises `OutboxFull`, and what closed or refused the connection.
+        With a durable outbox it returns when the message is stored; cancelled before, the message is taken back.
+
+        `expires`: seconds after which it is not worth sending any more; a message that an earlier process left never
+        expires. `marks`: see `mark`. Await the `Receipt` for the outcome, or drop it. Raises `OutboxFull`,
+        `OutboxError` when it was closed before the message could be stored, and what closed or refused the connection.
         """
-        return await self._send(Kind.SEND, event, data, "", expires, idempotent)
+        self._check_message(event, expires, marks)
+        outcomes = self._shell.outcomes
+        return await outcomes.send(Kind.SEND, event, encode("data", data), "", expires, idempotent, marks)
 
     def send_nowait(
-        self, event: str, data: object = None, *, expires: float | None = None, idempotent: bool = False
+        self,
+        event: str,
+        data: object = None,
+        *,
+        expires: float | None = None,
+        idempotent: bool = False,
+        marks: Marks = None,
     ) -> Receipt:
-        """As `send`, from code that cannot wait: raises `OutboxFull` when there is no room."""
-        self._check_started()
-        self._names.check(event, "event")
-        _check_seconds("expires", expires)
-        return self._shell.outcomes.send_nowait(Kind.SEND, event, encode("data", data), "", expires, idempotent)
+        """As `send`, from code that cannot wait: raises `OutboxFull` when there is no room.
+
+        `await receipt.stored()` waits until a durable outbox has it.
+        """
+        self._check_message(event, expires, marks)
+        outcomes = self._shell.outcomes
+        return outcomes.send_nowait(Kind.SEND, event, encode("data", data), "", expires, idempotent, marks)
 
     async def publish(
         self,
@@ -233,21 +273,61 @@ class Connection:
         *,
         expires: float | None = None,
         idempotent: bool = False,
+        marks: Marks = None,
     ) -> Receipt:
         """Add an entry to a channel, if the server lets us. Otherwise as `send`."""
-        return await self._send(Kind.PUB, event, data, check_name(channel, "channel"), expires, idempotent)
+        self._check_message(event, expires, marks)
+        outcomes = self._shell.outcomes
+        check_name(channel, "channel")
+        return await outcomes.send(Kind.PUB, event, encode("data", data), channel, expires, idempotent, marks)
 
-    async def _send(
-        self, kind: Kind, event: str, data: object, target: str, expires: float | None, idempotent: bool
+    def publish_nowait(
+        self,
+        channel: str,
+        data: object = None,
+        event: str = "message",
+        *,
+        expires: float | None = None,
+        idempotent: bool = False,
+        marks: Marks = None,
     ) -> Receipt:
-        self._check_started()
+        """As `publish`, from code that cannot wait, like `send_nowait`."""
+        self._check_message(event, expires, marks)
+        outcomes = self._shell.outcomes
+        check_name(channel, "channel")
+        return outcomes.send_nowait(Kind.PUB, event, encode("data", data), channel, expires, idempotent, marks)
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """The marks in the file of a durable outbox, by name; empty before `start`."""
+        durable = self._shell.durable
+        return {} if durable is None else dict(durable.marks)
+
+    async def mark(self, marks: Mapping[str, str | None]) -> None:
+        """Store small texts of your own beside a durable outbox; None removes one. Returns when they are stored.
+
+        Given to `send` or `publish` instead, they are stored in one transaction with the message: so a program knows
+        after a crash which of its input it has sent. Raises `OutboxError` when it was closed before.
+        """
+        durable = self._check_started(marks)
+        assert durable is not None
+        durable.mark(marks)
+        await durable.stored(durable.serial)
+
+    def _check_message(self, event: str, expires: float | None, marks: Marks) -> None:
+        self._check_started(marks)
         self._names.check(event, "event")
         _check_seconds("expires", expires)
-        return await self._shell.outcomes.send(kind, event, encode("data", data), target, expires, idempotent)
 
-    def _check_started(self) -> None:
-        if self._shell.loop is None and self.state is not State.CLOSED:
+    def _check_started(self, marks: Marks = None) -> Durable | None:
+        shell = self._shell
+        if shell.loop is None and self.state is not State.CLOSED:
             raise RuntimeError("this connection was not started: use `async with`, or `await conn.start()`")
+        if marks is not None:
+            checked_marks(marks)
+            if shell.durable is None:
+                raise ValueError("marks: only a durable outbox keeps them, connect(…, outbox=FILE)")
+        return shell.durable
 
     # --- down -----------------------------------------------------------------------------------
 
@@ -281,7 +361,8 @@ class Connection:
     ) -> Subscription[Any]:
         """Follow a channel: iterate over what this returns, or give a `callback`, which gets each item.
 
-        `since`: None or "now" from now on; "beginning" from the oldest entry kept; a `Cursor` (or an offset, in
+        `since`: None or "now" from now on, but with a durable outbox None goes on where this client, or a process
+        before it, had got; "beginning" from the oldest entry kept; a `Cursor` (or an offset, in
         whatever epoch there is) behind that place. `type`: what each entry's data has to fit. A callback is a
         function or coroutine function; what it raises is logged, and the entry counts as handled.
 
@@ -290,7 +371,6 @@ class Connection:
         is there: its `state` is the list, its entries are "join" and "leave".
         """
         check_channel(channel, "channel")
-        cursor, place = _place(since)
         decoder = decoder_of(type)
         shell = self._shell
         if callback is not None and not callable(callback):
@@ -298,7 +378,7 @@ class Connection:
         error = shell.states.refusal() if self.state is State.CLOSED else None
         if error is not None:
             raise error
-        feed = shell.follow(channel, cursor, place)
+        feed = shell.follow(channel, since)
         if callback is not None:
             feed.lane = Lane(
                 lambda _item: f"the callback of {channel!r}",
@@ -365,19 +445,6 @@ class Connection:
 
 def _awaitable(result: object) -> Any:
     return result if hasattr(result, "__await__") else None
-
-
-def _place(since: Since) -> tuple[Cursor | None, tuple[str | None, int] | None]:
-    """The cursor to begin with, where it is known, and what to ask the server for."""
-    if since is None or since == "now":
-        return None, None
-    if since == "beginning":
-        return None, (None, 0)
-    if isinstance(since, Cursor):
-        return since, (since.epoch, since.offset)
-    if type(since) is int and 0 <= since < 2**53:
-        return None, (None, since)
-    raise ValueError(f"since: expected None, 'now', 'beginning', a Cursor or an offset, got {since!r}")
 
 
 def _check_seconds(name: str, value: float | None) -> None:

@@ -7,7 +7,7 @@ Invariants:
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import DecodeError, Raw, Struct, json
 
@@ -24,6 +24,23 @@ class Cursor(Struct, frozen=True):
 
     epoch: str
     offset: int
+
+
+Since: TypeAlias = Literal["now", "beginning"] | Cursor | int | None
+"""Where a subscription begins."""
+
+
+def place_of(since: Since) -> tuple[Cursor | None, tuple[str | None, int | None]]:
+    """The cursor to begin with, where it is known, and what to ask the server for. Raises ValueError."""
+    if since is None or since == "now":
+        return None, (None, None)
+    if since == "beginning":
+        return None, (None, 0)
+    if isinstance(since, Cursor):
+        return since, (since.epoch, since.offset)
+    if type(since) is int and 0 <= since < 2**53:
+        return None, (None, since)
+    raise ValueError(f"since: expected None, 'now', 'beginning', a Cursor or an offset, got {since!r}")
 
 
 class Entry(Struct, Generic[T], frozen=True):

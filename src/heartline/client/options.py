@@ -7,9 +7,11 @@ Invariants:
 """
 
 import inspect
+import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -41,6 +43,7 @@ class Options:
     about: Mapping[str, str] = field(default_factory=dict)
     trace: Trace | None = None
     linger: float = 5.0
+    outbox: Path | None = None
 
     def __post_init__(self) -> None:
         parsed = _check_url("url", self.url, _WEB_SOCKET)
@@ -79,9 +82,19 @@ def policy_of(policy: ClientPolicy | None, outbox: object) -> ClientPolicy:
             hello_timeout=policy.hello_timeout,
             max_attempts=policy.max_attempts,
         )
-    if isinstance(outbox, str):
-        raise ValueError("outbox: durable outboxes are not part of this version, expected OutboxLimits or None")
-    raise TypeError(f"outbox: expected OutboxLimits or None, got {type(outbox).__name__}")
+    if isinstance(outbox, str | os.PathLike):
+        return policy
+    raise TypeError(f"outbox: expected a file's path, OutboxLimits or None, got {type(outbox).__name__}")
+
+
+def path_of(outbox: object) -> Path | None:
+    """The file of a durable outbox, None for one in memory."""
+    if not isinstance(outbox, str | os.PathLike):
+        return None
+    path = os.fspath(outbox)
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ValueError(f"outbox: expected the path of a file, got {path!r}")
+    return Path(path).absolute()
 
 
 def encode(argument: str, value: object) -> bytes:

@@ -7,8 +7,10 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from heapq import heapify, heappop, heappush
+from typing import TypeAlias
 
 from heartline.core.client import ClientMachine
 from heartline.core.effects import Settle
@@ -20,13 +22,16 @@ from heartline.core.errors import (
     OutcomeUnknown,
     RequestTimeout,
 )
-from heartline.core.outbox import Kind, Outcome
+from heartline.core.outbox import Kind, Message, Outcome
 from heartline.core.policy import Full
 from heartline.transports.clock import now
 
-from .receipt import Receipt, Wake, error_of, wake
+from .durable import Durable
+from .receipt import Receipt, Restored, Wake, error_of, wake
 from .room import Waitlist
 from .states import States
+
+Marks: TypeAlias = Mapping[str, str | None] | None
 
 _OVERHEAD = 24  # what the core counts for a message beside its text
 _COMPACT_AT = 64  # time-outs of settled requests that are kept at least
@@ -35,7 +40,11 @@ _COMPACT_AT = 64  # time-outs of settled requests that are kept at least
 class Outcomes:
     """The way up of one connection. `run` carries out what the machine wants."""
 
-    def __init__(self, machine: ClientMachine, states: States, full: Full, run: Callable[[], None]) -> None:
+    def __init__(
+        self, machine: ClientMachine, states: States, full: Full, run: Callable[[], None], durable: Durable | None
+    ) -> None:
+        self.restored: list[Restored] = []
+        self._durable = durable
         self._machine = machine
         self._states = states
         self._wait_for_room = full is Full.WAIT
@@ -50,30 +59,60 @@ class Outcomes:
     # what the connection asks for
 
     def send_nowait(
-        self, kind: Kind, event: str, data: bytes, target: str, expires: float | None, idempotent: bool
+        self,
+        kind: Kind,
+        event: str,
+        data: bytes,
+        target: str,
+        expires: float | None,
+        idempotent: bool,
+        marks: Marks = None,
     ) -> Receipt:
         """Queue a message. Raises OutboxFull, ConnectionClosed and what refused the connection for good."""
         if self._waitlist:
             raise OutboxFull(len(self._machine.outbox), self._machine.outbox.bytes)
-        return self._queue(kind, event, data, target, expires, idempotent)
+        return self._queue(kind, event, data, target, expires, idempotent, marks)
 
     async def send(
-        self, kind: Kind, event: str, data: bytes, target: str, expires: float | None, idempotent: bool
+        self,
+        kind: Kind,
+        event: str,
+        data: bytes,
+        target: str,
+        expires: float | None,
+        idempotent: bool,
+        marks: Marks = None,
     ) -> Receipt:
-        """Queue a message, waiting for room if that is the policy."""
+        """Queue a message, waiting for room if that is the policy, and until it is stored if it is to be."""
         if not self._wait_for_room:
-            return self._queue(kind, event, data, target, expires, idempotent)
+            receipt = self._queue(kind, event, data, target, expires, idempotent, marks)
+            return receipt if self._durable is None else await self._stored(receipt)
         self._check_size(event, data, target)
-        receipt: Receipt | None = None
+        queued: Receipt | None = None
 
         def queue_message() -> int:
-            nonlocal receipt
-            receipt = self._queue(kind, event, data, target, expires, idempotent)
-            return receipt.n
+            nonlocal queued
+            queued = self._queue(kind, event, data, target, expires, idempotent, marks)
+            return queued.n
 
         await self._waitlist.admit(queue_message)
-        assert receipt is not None
+        assert queued is not None
+        return queued if self._durable is None else await self._stored(queued)
+
+    async def _stored(self, receipt: Receipt) -> Receipt:
+        try:
+            await receipt.stored()
+        except asyncio.CancelledError:
+            self._take_back(receipt.n)
+            raise
         return receipt
+
+    def restore(self, messages: Iterable[Message]) -> None:
+        """Make receipts for what an earlier process left."""
+        for message in messages:
+            receipt = Restored(message, self._wait_for)
+            self._receipts[message.n] = receipt
+            self.restored.append(receipt)
 
     async def request(self, event: str, data: bytes, timeout: float | None, idempotent: bool) -> bytes:
         """Send a call and wait for its reply, JSON."""
@@ -115,7 +154,7 @@ class Outcomes:
     def settle(self, effect: Settle) -> None:
         """A message has its outcome."""
         n = effect.message.n
-        if effect.message.kind is Kind.CALL:
+        if effect.message.kind is Kind.CALL and n not in self._receipts:
             future = self._calls.pop(n, None)
             if future is not None and not future.done():
                 future.set_result(effect)
@@ -137,10 +176,14 @@ class Outcomes:
         self._wake_all(self._states.dead_end)
 
     def refused(self) -> None:
-        """Nothing can be sent any more: what was never written ends, and nobody waits for the rest."""
+        """Nothing can be sent any more: what was never written ends, and nobody waits for the rest.
+
+        What a durable outbox holds stays there, but for requests: nobody would get their replies.
+        """
         reason = self._states.last.reason
         self._waitlist.refuse(self._refusal)
-        for message in [m for m in self._machine.outbox if not m.written]:
+        kept = self._durable is not None
+        for message in [m for m in self._machine.outbox if not m.written and not (kept and m.kind is not Kind.CALL)]:
             call = self._calls.pop(message.n, None)
             if call is not None and not call.done():
                 call.set_result(self._refusal())
@@ -151,6 +194,7 @@ class Outcomes:
             if not call.done():
                 call.set_result(OutcomeUnknown(f"sent, but no reply can come: {self._refusal()}"))
         self._wake_all(self._refusal)
+        self._run()
 
     # time
 
@@ -185,11 +229,25 @@ class Outcomes:
     # small things
 
     def _queue(
-        self, kind: Kind, event: str, data: bytes, target: str, expires: float | None, idempotent: bool
+        self,
+        kind: Kind,
+        event: str,
+        data: bytes,
+        target: str,
+        expires: float | None,
+        idempotent: bool,
+        marks: Marks,
     ) -> Receipt:
         self._raise(self._states.refusal())
         n = self._machine.send(kind, event, data, now(), target=target, expires_in=expires, idempotent=idempotent)
-        receipt = self._receipts[n] = Receipt(n, self._wait_for)
+        durable = self._durable
+        if durable is None:
+            receipt = Receipt(n, self._wait_for)
+        else:
+            receipt = Receipt(n, self._wait_for, partial(durable.stored, durable.serial))
+            if marks is not None:
+                durable.mark(marks)
+        self._receipts[n] = receipt
         self._run()
         return receipt
 

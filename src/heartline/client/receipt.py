@@ -13,7 +13,7 @@ from msgspec import DecodeError, json
 
 from heartline.core.effects import Settle
 from heartline.core.errors import Expired, HeartlineError, OutcomeUnknown, Rejected
-from heartline.core.outbox import Outcome
+from heartline.core.outbox import Kind, Message, Outcome
 
 Wake: TypeAlias = asyncio.Future[HeartlineError | None]
 """What somebody waits on. An error is a result here, so that none is left unretrieved when the waiter is cancelled."""
@@ -27,17 +27,31 @@ class Receipt:
     the message stays in the outbox, and the receipt can be awaited again. A receipt that nobody awaits warns nobody.
     """
 
-    __slots__ = ("_wait", "n", "settled")
+    __slots__ = ("_store", "_wait", "n", "settled")
 
-    def __init__(self, n: int, wait: Callable[["Receipt"], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self,
+        n: int,
+        wait: Callable[["Receipt"], Coroutine[Any, Any, None]],
+        store: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
         self.n: int = n
         self.settled: Settle | None = None
         self._wait = wait
+        self._store = store
 
     @property
     def outcome(self) -> Outcome | None:
         """How the message ended; None: it has not."""
         return None if self.settled is None else self.settled.outcome
+
+    async def stored(self) -> None:
+        """Wait until the message is in the file of a durable outbox; returns at once where there is none.
+
+        Raises OutboxError when the connection was closed before it could be written.
+        """
+        if self._store is not None and self.settled is None:
+            await self._store()
 
     def __await__(self) -> Generator[Any, None, None]:
         if self.settled is None:
@@ -48,6 +62,40 @@ class Receipt:
 
     def __repr__(self) -> str:
         return f"<Receipt n={self.n} {self.outcome.value if self.outcome else 'not settled'}>"
+
+
+class Restored(Receipt):
+    """The receipt of a message that an earlier process left in the file of a durable outbox.
+
+    `channel` is that of a publication, None for what was sent or requested.
+    """
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: Message, wait: Callable[[Receipt], Coroutine[Any, Any, None]]) -> None:
+        super().__init__(message.n, wait)
+        self._message = message
+
+    @property
+    def event(self) -> str:
+        """The event's name."""
+        return self._message.event
+
+    @property
+    def channel(self) -> str | None:
+        """The channel of a publication."""
+        return self._message.target if self._message.kind is Kind.PUB else None
+
+    @property
+    def data(self) -> Any:
+        """What was sent, as plain JSON values."""
+        return json.decode(self._message.data)
+
+    @property
+    def reply(self) -> Any:
+        """The reply to a request, as plain JSON values; None as long as there is none."""
+        settled = self.settled
+        return None if settled is None or settled.outcome is not Outcome.HANDLED else json.decode(settled.body)
 
 
 def error_of(settled: Settle) -> HeartlineError:

@@ -15,19 +15,23 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
 from heartline.core import effects
 from heartline.core.client import ClientMachine
+from heartline.core.errors import ConnectionClosed
 from heartline.core.frames import INBOX
+from heartline.core.saved import Saved
 from heartline.core.states import State
 from heartline.dialects.native import NativeClient
 from heartline.transports.clock import now
 
 from .bus import Bus
+from .durable import Durable
 from .feed import Feed
-from .items import Cursor
+from .items import Since, place_of
 from .lane import cancel, wait_ended
 from .links import Dialler, Link
 from .options import Options, login_payload
@@ -50,11 +54,13 @@ class Shell:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.durable: Durable | None = None if options.outbox is None else Durable(options.outbox, self)
         self.machine: ClientMachine = ClientMachine(
             options.policy,
             NativeClient(),
             Random(),
             secrets.token_urlsafe(16),
+            saved=None if options.outbox is None else Saved(),
             about=options.about,
             trace=None if options.trace is None else self._trace,
         )
@@ -62,7 +68,9 @@ class Shell:
         self.links: dict[int, Link] = {}
         self.feeds: dict[str, Feed] = {}
         self.states: States = States(self.want_delivery)
-        self.outcomes: Outcomes = Outcomes(self.machine, self.states, options.policy.outbox.full, self.run)
+        self.outcomes: Outcomes = Outcomes(
+            self.machine, self.states, options.policy.outbox.full, self.run, self.durable
+        )
         self.bus: Bus = Bus(self._inbox_handled, self.want_delivery, self.trace, self.tasks)
         self._dialler = Dialler(options, self, self.links, self.tasks)
         self._drain = self.machine.drain
@@ -74,6 +82,7 @@ class Shell:
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self._no_links: asyncio.Event | None = None
+        self._starts: dict[str, Callable[[], None]] = {}
         self._carry: dict[type, Callable[[Any], None]] = {
             effects.Dial: self._dial,
             effects.Transmit: self._transmit,
@@ -90,7 +99,13 @@ class Shell:
             effects.Remember: _nothing,
             effects.Persist: _nothing,
             effects.Forget: _nothing,
+            effects.ForgetCursor: _nothing,
         }
+        if self.durable is not None:
+            self._carry[effects.MoveCursor] = self.durable.move
+            self._carry[effects.Remember] = self.durable.remember
+            self._carry[effects.Persist] = self.durable.persist
+            self._carry[effects.Forget] = self.durable.forget
 
     # the drain
 
@@ -257,19 +272,38 @@ class Shell:
 
     # channels
 
-    def follow(self, channel: str, cursor: Cursor | None, since: tuple[str | None, int] | None) -> Feed:
-        """Subscribe. `cursor` is the place where it is known, `since` what the server is asked for."""
+    def follow(self, channel: str, since: Since) -> Feed:
+        """Subscribe. Raises ValueError and ConnectionClosed."""
+        cursor, place = place_of(since)
         if channel in self.feeds:
             raise ValueError(f"channel: {channel!r} is followed already on this connection; close that one or share it")
-        epoch, offset = since if since is not None else (None, None)
-        self.machine.subscribe(channel, now(), epoch, offset)
-        feed = self.feeds[channel] = Feed(channel, cursor, self.machine, self.run_soon)
+        feed = Feed(channel, cursor, self.machine, self.run_soon)
+        if self.durable is None:
+            self.machine.subscribe(channel, now(), *place)
+        elif self.loop is not None:
+            self._follow_on(self.durable, feed, since, place)
+        else:  # the file is read first
+            self._starts[channel] = partial(self._follow_on, self.durable, feed, since, place)
+        self.feeds[channel] = feed
         return feed
 
-    def unfollow(self, feed: Feed) -> None:
-        """Unsubscribe."""
+    def _follow_on(self, durable: Durable, feed: Feed, since: Since, place: tuple[str | None, int | None]) -> None:
+        """Subscribe where this client, or a process before it, had got, unless the application says where."""
+        if since is None:
+            feed.cursor = durable.place_of(feed.channel)
+            if feed.cursor is not None:
+                place = (feed.cursor.epoch, feed.cursor.offset)
+        else:
+            durable.set_place(feed.channel, feed.cursor)
+        self.machine.subscribe(feed.channel, now(), *place)
+
+    def unfollow(self, feed: Feed, forget: bool = False) -> None:
+        """Unsubscribe; with `forget` also the stored place goes."""
+        if self.durable is not None and forget:
+            self.durable.set_place(feed.channel, None)
         if self.feeds.get(feed.channel) is feed:
             del self.feeds[feed.channel]
+            self._starts.pop(feed.channel, None)
             self.machine.unsubscribe(feed.channel, now())
             self.run()
 
@@ -278,6 +312,7 @@ class Shell:
         loop = self.loop
         if loop is None:
             self.feeds.pop(feed.channel, None)
+            self._starts.pop(feed.channel, None)
         elif not loop.is_closed():
             loop.call_soon_threadsafe(self.unfollow, feed)
 
@@ -290,11 +325,25 @@ class Shell:
 
     # life
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to dial."""
+    async def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to dial, after reading the file where there is one. Raises OutboxError, and ConnectionClosed."""
+        if self.durable is not None:
+            await self._restore(self.durable, loop)
         self.loop = loop
+        for begin in self._starts.values():
+            begin()
+        self._starts.clear()
         self.machine.connect(now())
         self.run()
+
+    async def _restore(self, durable: Durable, loop: asyncio.AbstractEventLoop) -> None:
+        saved = await durable.open(loop)
+        if self.machine.state is State.CLOSED:
+            durable.close(empty=False)
+            await durable.wait_gone()
+            raise ConnectionClosed("closed while its outbox was being opened")
+        self.machine.restore(saved)
+        self.outcomes.restore(saved.messages)
 
     def close(self, *, end: bool = False) -> None:
         """Leave at once and for good. Sockets and tasks are gone after `wait_gone`."""
@@ -311,6 +360,8 @@ class Shell:
             feed.close_with(self.states.refusal)
         for task in self.tasks:
             cancel(task)
+        if self.durable is not None and self.loop is not None:
+            self.durable.close(empty=end)
 
     def abandon(self) -> None:
         """Close without anybody who waits, for a connection that was dropped."""
@@ -327,6 +378,8 @@ class Shell:
                 link.abort()
         await self._wait_for_links(GOODBYE)
         await wait_ended(self.tasks)
+        if self.durable is not None:
+            await self.durable.wait_gone()
 
     def gone(self, link: Link) -> None:
         """A socket is gone."""

@@ -37,7 +37,7 @@ class Subscription(Generic[T]):
         decoder: Decode,
         connection: object,
         dead_end: Callable[[], HeartlineError | None],
-        unsubscribe: Callable[[Feed], None],
+        unsubscribe: Callable[[Feed, bool], None],
         dropped: Callable[[Feed], None],
     ) -> None:
         self._feed = feed
@@ -114,9 +114,15 @@ class Subscription(Generic[T]):
     def _why_not(self) -> HeartlineError | None:
         return self._feed.refusal() or self._dead_end()
 
-    async def close(self) -> None:
-        """Follow the channel no longer. A second call does nothing; what was not handled comes again if you return."""
-        self._close()
+    async def close(self, *, forget: bool = False) -> None:
+        """Follow the channel no longer. A second call does nothing; what was not handled comes again if you return.
+
+        With a durable outbox the place stays stored, and the next subscription of the channel goes on from it;
+        `forget` removes it.
+        """
+        if not self._feed.closed:
+            self._feed.close()
+            self._unsubscribe(self._feed, forget)
         lane = self._feed.lane
         if lane is not None and lane.task is not None:
             await wait_ended((lane.task,))
@@ -126,11 +132,6 @@ class Subscription(Generic[T]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def _close(self) -> None:
-        if not self._feed.closed:
-            self._feed.close()
-            self._unsubscribe(self._feed)
 
     def __del__(self) -> None:
         feed = getattr(self, "_feed", None)
