@@ -94,7 +94,10 @@ class ClientPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """What one client may cost. Sizes in bytes, times in seconds, rates per second."""
+    """What one client may cost. Sizes in bytes, times in seconds, rates per second.
+
+    `session_ttl` None: 600 with a broker in memory, a day with one that lasts; `detached_sessions` are those in memory.
+    """
 
     message: int = 1 << 20
     hello_timeout: float = 10.0
@@ -108,7 +111,7 @@ class ServerLimits:
     sessions_per_user: int = 100
     rate: float | None = 10_000.0
     frames: float = 20_000.0
-    session_ttl: float = 600.0
+    session_ttl: float | None = None
     detached_sessions: int = 100_000
     inbox: int = 1000
     inbox_bytes: int = 1 << 20
@@ -117,3 +120,9 @@ class ServerLimits:
         _positive(self, *self.__slots__)
         if self.window > 256:
             raise ValueError(f"ServerLimits.window must not be above 256, not {self.window} (PROTOCOL 3.4)")
+
+    def time_to_resume(self, *, durable: bool) -> float:
+        """Seconds for which a session waits for its client."""
+        if self.session_ttl is not None:
+            return self.session_ttl
+        return 86_400.0 if durable else 600.0

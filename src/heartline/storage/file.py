@@ -74,9 +74,9 @@ def create_tables(path: Path, connection: sqlite3.Connection, schema: str, *, ap
 
 
 def lock(path: Path) -> int:
-    """Hold `path` for this process by a file beside it; close the handle to let go. Raises BrokerError."""
+    """Hold `path` for this process by the file `path`-lock; close the handle to let go. Raises BrokerError."""
     try:
-        handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise BrokerError(f"{path} cannot be used: {error.strerror}") from None
     try:

@@ -104,6 +104,24 @@ def test_detached_sessions_are_bounded() -> None:
     assert sorted(world.node.sessions) == ["id4", "id6"]
 
 
+def test_saved_sessions_may_leave_memory() -> None:
+    """With a broker that lasts nothing ends because memory is short: the record is there for whoever comes back."""
+    world = World(durable=True, limits=ServerLimits(detached_sessions=2))
+    busy, *idle = [world.peer() for _ in range(4)]
+    busy.say(["call", 1, "e", 1])
+    running = busy.session
+    for at, peer in enumerate([busy, *idle], 1):
+        world.now = float(at)
+        peer.lose()
+    assert world.of(do.ForgetSession) == []
+    assert len(world.node.sessions) == 2
+    assert running in world.node.sessions.values(), "what runs must stay"
+    again = world.peer(welcome=False)
+    assert again.resume(idle[0])[0][1]["resumed"] is True
+    world.finish(1, reply="one")
+    assert world.peer(welcome=False).resume(busy)[1] == ["reply", 1, "one"]
+
+
 def test_sessions_per_user_are_bounded() -> None:
     world = World(limits=ServerLimits(sessions_per_user=2))
     one, two = world.peer(), world.peer()

@@ -21,7 +21,6 @@ from heartline.storage.worker import Answered, Worker
 
 from .store import Store
 
-SWEEP_EVERY: Final = 5.0
 HELD_AT_ONCE: Final = 2000
 
 
@@ -29,8 +28,10 @@ class SqliteBroker:
     """Channels and sessions in the file at `path`, made if it is not there; a server starts and stops it.
 
     `sync`: "full" survives a power cut, "normal" the death of the process but maybe not of the machine, and is faster
-    where the disk is slow. `session_ttl`: seconds after which a session is deleted that no server has held since.
-    `clock` gives seconds since 1970. Raises ValueError; `start` raises BrokerError for a file that cannot be used.
+    where the disk is slow. `session_ttl`: a session that no server holds is deleted after so many seconds in which one
+    ran, or up to twice as many. What is too old is looked for each `sweep_every` seconds. `clock` gives seconds since
+    1970, `monotonic` seconds that never jump. Raises ValueError; `start` raises BrokerError for a file that cannot be
+    used.
     """
 
     durable = True
@@ -41,16 +42,22 @@ class SqliteBroker:
         *,
         sync: str = "full",
         session_ttl: float = 86_400.0,
+        sweep_every: float = 5.0,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         if sync not in {"full", "normal"}:
             raise ValueError(f"sync must be 'full' or 'normal', not {sync!r}")
-        if not session_ttl > 0:
-            raise ValueError(f"session_ttl must be seconds above 0, not {session_ttl!r}")
+        for name, seconds in (("session_ttl", session_ttl), ("sweep_every", sweep_every)):
+            if not seconds > 0:
+                raise ValueError(f"{name} must be seconds above 0, not {seconds!r}")
         self._path = Path(path).expanduser().resolve()
         self._sync = sync
         self._session_ttl = session_ttl
+        self._sweep_every = sweep_every
         self._clock = clock
+        self._monotonic = monotonic
+        self._started = 0.0
         self._node = ""
         self._on_entry: OnEntry | None = None
         self._followed: set[str] = set()
@@ -90,8 +97,9 @@ class SqliteBroker:
         except BaseException:
             await self.stop()
             raise
-        self._hold_again = self._clock() + self._session_ttl / 4
-        self._sweeping = self._loop.call_later(SWEEP_EVERY, self._sweep)
+        self._started = self._monotonic()
+        self._hold_again = self._session_ttl / 4
+        self._sweeping = self._loop.call_later(self._sweep_every, self._sweep)
 
     async def stop(self) -> None:
         """Write what was asked, close the file."""
@@ -156,9 +164,9 @@ class SqliteBroker:
 
     def swap(self, record: SessionRecord, expected: int | None) -> "asyncio.Future[bool]":
         """Compare-and-set. A session whose record was written here counts as held until it is forgotten."""
-        now = self._clock()
+        up = self._monotonic() - self._started
         self._held[record.session] = None
-        return self._write(record.session, lambda store: store.swap(record, expected, now))
+        return self._write(record.session, lambda store: store.swap(record, expected, up))
 
     def forget(self, session: str, generation: int | None = None) -> "asyncio.Future[bool]":
         """Delete a record."""
@@ -207,20 +215,20 @@ class SqliteBroker:
 
     def _sweep(self) -> None:
         """Delete what is too old, and say from time to time which sessions are held: a few at once."""
-        now = self._clock()
+        now, up = self._clock(), self._monotonic() - self._started
         ttl = self._session_ttl
-        if not self._to_hold and now >= self._hold_again:
+        if not self._to_hold and up >= self._hold_again:
             self._to_hold = list(self._held)
-            self._hold_again = now + ttl / 4
+            self._hold_again = up + ttl / 4
         held, self._to_hold = self._to_hold[:HELD_AT_ONCE], self._to_hold[HELD_AT_ONCE:]
 
         def sweep(store: Store) -> None:
             if held:
-                store.hold(held, now)
-            store.sweep(now, ttl * 1.5)  # what was held was said to be at most a quarter and a bit ago
+                store.hold(held, up)
+            store.sweep(now, up, ttl * 1.5)  # what is held was said to be a quarter of it and a bit ago
 
         self._ask_writer("", sweep, lambda _value, _error: self._written(""))
-        self._sweeping = self._loop.call_later(SWEEP_EVERY, self._sweep)
+        self._sweeping = self._loop.call_later(self._sweep_every, self._sweep)
 
 
 def _resolve(future: "asyncio.Future[Any]", answer: Any, error: BrokerError | None) -> None:

@@ -97,7 +97,7 @@ class Sessions:
         pairs = (record.split(UNIT.encode()) for record in packed.split(RECORD.encode()))
         return {int(n): payload for n, payload in pairs}
 
-    def swap(self, record: SessionRecord, expected: int | None, now: float) -> bool:
+    def swap(self, record: SessionRecord, expected: int | None, at: float) -> bool:
         """Compare-and-set by generation."""
         session = record.session
         known = self._known.get(session) or self._look(session)
@@ -107,7 +107,7 @@ class Sessions:
             record.key, record.identity, record.instance, record.owner, record.floor, record.received, record.done,
             record.started, record.inbox_epoch, record.seen_at,
         )  # fmt: skip
-        self._written[session] = (session, record.generation, _encode(kept), now)
+        self._written[session] = (session, record.generation, _encode(kept), at)
         before = {} if known is None else known.results
         results = record.results
         for n in reversed(results):  # the new ones come last
@@ -136,12 +136,12 @@ class Sessions:
         self._db.execute("DELETE FROM results WHERE session = ?", (session,))
         return True
 
-    def hold(self, sessions: Sequence[str], now: float) -> None:
+    def hold(self, sessions: Sequence[str], at: float) -> None:
         """A process holds these: their time begins anew."""
         self.flush()
         self._db.execute(
             "UPDATE sessions SET held_at = ? WHERE id IN (SELECT value FROM json_each(?))",
-            (now, msgspec.json.encode(sessions).decode()),
+            (at, msgspec.json.encode(sessions).decode()),
         )
 
     def expired(self, before: float, most: int) -> list[str]:

@@ -44,6 +44,7 @@ class Store:
         self._db = db
         self._mark = mark
         self._commits = 0
+        self._uptime = 0.0
         self._changed = False
         self._channels = channels.Channels(db)
         self._published = published.Published(db)
@@ -51,12 +52,13 @@ class Store:
 
     def prepare(self) -> None:
         """Create the tables, or check that they are ours and as new as they were. Raises BrokerError."""
-        first = f"INSERT INTO meta VALUES ('epoch', '{secrets.token_hex(8)}'), ('commits', 1);"
+        first = f"INSERT INTO meta VALUES ('epoch', '{secrets.token_hex(8)}'), ('commits', 1), ('uptime', 0.0);"
         if create_tables(self._path, self._db, SCHEMA + first, application=APPLICATION, version=VERSION):
             self._write_mark(1)
         meta = dict(self._db.execute("SELECT name, value FROM meta").fetchall())
         self._channels.file_epoch = meta["epoch"]
         self._commits = meta["commits"]
+        self._uptime = meta["uptime"]
         if self._mark is not None and self._commits < self._read_mark():
             self._begin_anew()
 
@@ -113,9 +115,9 @@ class Store:
         """A session's record."""
         return self._sessions.load(session)
 
-    def swap(self, record: SessionRecord, expected: int | None, now: float) -> bool:
-        """Compare-and-set by generation; what is done needs no key any more."""
-        if not self._sessions.swap(record, expected, now):
+    def swap(self, record: SessionRecord, expected: int | None, up: float) -> bool:
+        """Compare-and-set by generation; what is done needs no key any more. `up`: seconds since the start."""
+        if not self._sessions.swap(record, expected, self._uptime + up):
             return False
         self._changed = True
         self._published.done(record.session, record.done)
@@ -129,10 +131,10 @@ class Store:
         self._published.forget(session)
         return True
 
-    def hold(self, held: list[str], now: float) -> None:
+    def hold(self, held: list[str], up: float) -> None:
         """These sessions are held by a process."""
         self._changed = True
-        self._sessions.hold(held, now)
+        self._sessions.hold(held, self._uptime + up)
 
     # the group's end, and the sweep
 
@@ -158,12 +160,16 @@ class Store:
         self._published.rolled_back()
         self._sessions.rolled_back()
 
-    def sweep(self, now: float, session_ttl: float) -> None:
-        """Delete a piece of what nobody will ask for again, and give space back."""
+    def sweep(self, now: float, up: float, session_ttl: float) -> None:
+        """Delete a piece of what nobody will ask for again, and give space back.
+
+        A session's time passes only while a server runs that its client could reach: it counts in seconds of that.
+        """
         self._changed = True
+        self._db.execute("UPDATE meta SET value = ? WHERE name = 'uptime'", (self._uptime + up,))
         self._channels.sweep(now)
         self._published.sweep(now)
-        for session in self._sessions.expired(now - session_ttl, EXPIRED):
+        for session in self._sessions.expired(self._uptime + up - session_ttl, EXPIRED):
             self.forget(session, None)
             self.drop(f"@{session}")
         free = self._db.execute("PRAGMA freelist_count").fetchone()[0]

@@ -5,8 +5,8 @@ Call an input with `now`; carry out `drain()` in order; write what the links in 
 
 Invariants:
 - effects come in the order of their causes (test_effects_keep_the_order_of_causes);
-- a session that is not resumed in time is forgotten, and so is the oldest when there are too many
-  (test_detached_sessions_are_bounded);
+- a session that is not resumed in time is forgotten; when there are too many the oldest is, or, where it is on disk,
+  let go of until its client comes (test_detached_sessions_are_bounded, test_saved_sessions_may_leave_memory);
 - handlers of a session survive its links (test_lost_link_cancels_nothing).
 """
 
@@ -71,6 +71,7 @@ class Node:
         self.heartbeat = heartbeat
         self.new_id = new_id
         self.durable = durable
+        self._session_ttl = limits.time_to_resume(durable=durable)
         self.anonymous = anonymous
         self.serial_of = serial_of
         self.wall_time = wall_time
@@ -114,7 +115,7 @@ class Node:
         """When to call `tick`."""
         moments = [self.wheel.next_deadline(), self.presence.next_deadline(), self._turns.next_deadline()]
         if self.detached:
-            moments.append(next(iter(self.detached.values())).detached_at + self.limits.session_ttl)
+            moments.append(next(iter(self.detached.values())).detached_at + self._session_ttl)
         return min((at for at in moments if at is not None), default=None)
 
     @property
@@ -337,7 +338,7 @@ class Node:
         self._turns.wake_due(self.now)
         while self.detached:
             session = next(iter(self.detached.values()))
-            if self.now < session.detached_at + self.limits.session_ttl:
+            if self.now < session.detached_at + self._session_ttl:
                 break
             self.end_session(session, "not resumed in time")
 
@@ -467,7 +468,11 @@ class Node:
         session.detached_at = self.now
         self.detached[session.id] = session
         if len(self.detached) > self.limits.detached_sessions:
-            self.end_session(next(iter(self.detached.values())), "too many detached sessions")
+            if not self.durable:
+                self.end_session(next(iter(self.detached.values())), "too many detached sessions")
+            elif (oldest := next((s for s in self.detached.values() if s.is_saved), None)) is not None:
+                oldest.fenced = True  # this object of it: the next one is made of the record
+                self.remove(oldest)
 
     def _save(self) -> None:
         """Write records ahead, one write at a time for each session: what changes meanwhile goes with the next."""

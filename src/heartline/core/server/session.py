@@ -291,6 +291,11 @@ class Session:
 
     # records
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether its record tells all there is: nothing runs, nothing waits to be written."""
+        return not (self.pending or self.writing or self.held) and self.revision == self.saved_revision
+
     def record(self, owner: str, now: float) -> SessionRecord:
         """What must outlive this process."""
         done = self.done
