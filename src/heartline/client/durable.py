@@ -224,8 +224,8 @@ class Durable:
         machine, at = self._owner.machine, now()
         if batch.highest:
             machine.persisted(batch.highest, at)
-        for n in batch.settled:
-            machine.forgotten(n, at)
+        if batch.settled:
+            machine.all_forgotten(batch.settled, at)
         if batch.session is not None:
             machine.remembered(batch.session[0], at)
         if batch.urgent:

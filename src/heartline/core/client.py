@@ -14,7 +14,7 @@ Invariants:
   (test_settled_before_remembered).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from random import Random
 
 from msgspec import Raw, Struct
@@ -333,8 +333,13 @@ class ClientMachine:
 
     def forgotten(self, n: int, now: float) -> None:
         """What `Forget(n)` asked for is done: the server may forget message n as well."""
+        self.all_forgotten((n,), now)
+
+    def all_forgotten(self, numbers: Iterable[int], now: float) -> None:
+        """As `forgotten`, for what one commit brought: the window is looked at once."""
         now = self._clock.tell(now)
-        self._up.outbox.forgotten(n)
+        for n in numbers:
+            self._up.outbox.forgotten(n)
         if self._road.up:
             self._deadlines.set_default(Due.FLOOR, now + FLOOR_DELAY)
         self._pump()
