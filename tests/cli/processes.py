@@ -126,8 +126,9 @@ def run(
 
 @contextmanager
 def relay(*options: str, port: int = 0) -> Iterator[str]:
-    """An open relay; its URL."""
-    with Running("serve", "--port", str(port), *options) as server:
+    """An open relay, in memory unless `options` say otherwise; its URL."""
+    broker = () if "--broker" in options else ("--broker", "memory://")
+    with Running("serve", "--port", str(port), *broker, *options) as server:
         yield server.line()
 
 

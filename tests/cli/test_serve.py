@@ -43,8 +43,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_first_line_is_the_address() -> None:
-    with Running("serve", "--port", "0") as server:
+def test_the_first_line_is_the_address(tmp_path: Path) -> None:
+    with Running("serve", "--port", "0", cwd=tmp_path) as server:
         url = server.line()
         assert url.startswith("ws://127.0.0.1:")
         host, _, port = url.removeprefix("ws://").rstrip("/").partition(":")
@@ -53,21 +53,47 @@ def test_the_first_line_is_the_address() -> None:
         assert server.end() == 0
 
 
-def test_the_relay_stays_on_loopback() -> None:
+def test_the_relay_stays_on_loopback(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::", "example.com"):
         done = run("serve", "--host", host, "--port", "0")
         assert done.returncode == 2
         assert "--open" in done.stderr
     for words in (("--host", "localhost"), ("--host", "0.0.0.0", "--open")):
-        with Running("serve", "--port", "0", *words) as server:
+        with Running("serve", "--port", "0", *words, cwd=tmp_path) as server:
             assert server.line().startswith("ws://")
 
 
-def test_a_port_in_use_is_explained() -> None:
+def test_a_port_in_use_is_explained(tmp_path: Path) -> None:
     with relay() as url:
-        done = run("serve", "--port", url.rstrip("/").rpartition(":")[2])
+        done = run("serve", "--port", url.rstrip("/").rpartition(":")[2], cwd=tmp_path)
     assert done.returncode == 2
-    assert "is in use" in done.stderr
+    assert "is in use: stop what listens there" in done.stderr
+
+
+def test_the_relay_keeps_a_file(tmp_path: Path) -> None:
+    """Without a word about it the relay survives SIGKILL: what it took is in ./heartline.db."""
+    for since, kill in ((1, signal.SIGKILL), (11, signal.SIGTERM)):
+        with Running("serve", "--port", "0", cwd=tmp_path) as server:
+            url = server.line()
+            lines = "".join(f"{i}\n" for i in range(since, since + 10))
+            assert run("send", url, "--channel", "n", stdin=lines).returncode == 0
+            heard = run("listen", url, "n", "--count", str(since + 9)).stdout.split()
+            assert heard == [str(i) for i in range(1, since + 10)]
+            server.signal(kill)
+            server.end()
+    assert (tmp_path / "heartline.db").stat().st_mode & 0o077 == 0
+
+
+def test_a_file_in_use_is_explained(tmp_path: Path) -> None:
+    with Running("serve", "--port", "0", cwd=tmp_path) as server:
+        server.line()
+        done = run("serve", "--port", "0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "heartline.db is in use by another process; --broker takes another file, or memory://" in done.stderr
+    for url in ("sqlite://", "redis://x", "sqlite:///x?sync=never"):
+        done = run("serve", "--broker", url)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "--broker" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -2,7 +2,8 @@
 
 Invariants: those of `heartline.core.ports.Broker`, checked by `heartline.testing.contracts`; history never exceeds
 its limits in entries, bytes or age (test_history_limits); a key is remembered with its epoch, so a channel that was
-dropped takes the same key again (test_keys_belong_to_an_epoch); appending costs the same however long the history is
+dropped takes the same key again (test_keys_belong_to_an_epoch); two inboxes have different epochs, of at most 64
+characters (test_epochs_of_inboxes); appending costs the same however long the history is
 (test_trimming_is_amortised).
 """
 
@@ -10,12 +11,14 @@ import time
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
+from hashlib import blake2b
 
 from heartline.core.errors import BrokerError
 from heartline.core.ports import History, Key, LogEntry, OnEntry, OnRelease, SessionRecord, Slice
 
 ENTRY_OVERHEAD = 160
 REMEMBERED_KEYS = 10_000
+LONGEST_EPOCH = 64
 
 
 class _Log:
@@ -63,6 +66,8 @@ class MemoryBroker:
     `step` chooses how far the next offset is from the last (brokers may leave holes); `clock` gives seconds since
     1970; `epoch` names this incarnation.
     """
+
+    trouble = ""
 
     def __init__(
         self,
@@ -191,6 +196,9 @@ class MemoryBroker:
         return owner != self._node
 
     def _epoch_of(self, channel: str) -> str:
+        if _is_inbox(channel):
+            epoch = f"{self._epoch}.{channel[1:]}"
+            return epoch if len(epoch) <= LONGEST_EPOCH else blake2b(epoch.encode(), digest_size=16).hexdigest()
         drops = self._dropped.get(channel)
         return self._epoch if drops is None else f"{self._epoch}.{drops}"
 

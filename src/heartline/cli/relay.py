@@ -24,7 +24,7 @@ _PAGE = """<!doctype html>
 pre{{background:#8882;padding:1em;overflow:auto}}</style>
 <h1>A heartline relay</h1>
 <p>Anyone who reaches this address may publish on any channel and follow any channel. It keeps up to
-{history:,} entries of each channel in memory, and nothing once it stops.</p>
+{history:,} entries of each channel {kept}.</p>
 <pre>heartline listen {url} news
 seq 1 1000 | heartline send {url} --channel news</pre>
 <p>It speaks <code>heartline.1</code> over WebSockets at this very address. Now: {links:,} links, {sessions:,} sessions,
@@ -40,13 +40,14 @@ def make_relay(
     heartbeat: Heartbeat | None = None,
     *,
     secure: bool = False,
+    broker: str = "memory://",
 ) -> Server:
     """A server without limits of rate, one rule for all channels, and a page that says so.
 
     `secure`: it will be served over TLS.
     """
     limits = ServerLimits(rate=None, frames=UNLIMITED)
-    app = Server(limits=limits, heartbeat=heartbeat, origins="*" if "*" in origins else origins)
+    app = Server(broker, limits=limits, heartbeat=heartbeat, origins="*" if "*" in origins else origins)
     app.channel("{name:path}", history=history, history_bytes=history_bytes, publish=True)
 
     @app.page("/")
@@ -55,6 +56,7 @@ def make_relay(
         host = request.headers.get("host", named("127.0.0.1", 8000))
         text = _PAGE.format(
             history=history,
+            kept="in memory, and nothing once it stops" if broker.startswith("memory") else "in a file",
             url=html.escape(f"{'wss' if secure else 'ws'}://{host}/"),
             links=stats.links,
             sessions=stats.sessions,

@@ -34,6 +34,7 @@ examples:
 
 exit status: 0 stopped by a signal, 2 the application cannot be loaded or the address cannot be used"""
 
+BROKER = "sqlite:///heartline.db"
 _BROKEN_ADDRESS = {
     errno.EADDRINUSE: "is in use: stop what listens there, or choose another with --port (0: any free one)",
     errno.EACCES: "is not for ordinary users: choose a --port from 1024 on",
@@ -54,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default 5 s; 0 for the relay)")  # fmt: skip
     relay = parser.add_argument_group("the relay only", "an application says these in heartline.Server(...)")
     add = relay.add_argument
+    add("--broker", metavar="URL", help="where entries and sessions are kept: sqlite:///FILE, or memory:// for nothing "
+        f"that outlives the relay (default {BROKER})")  # fmt: skip
     add("--open", action="store_true", help="let everybody in: needed when --host is not this machine alone")
     add("--origin", action="append", metavar="ORIGIN", help="browser pages that may connect, such as "
         "https://example.com, or '*'; may be repeated (default: the relay's own)")  # fmt: skip
@@ -89,14 +92,19 @@ def run(args: argparse.Namespace) -> int:
     except Exception as error:
         if ready:
             raise
+        from heartline.core.errors import BrokerError
+
         from .loading import place_of
 
+        if isinstance(error, BrokerError):
+            other = "; --broker takes another file, or memory://" if args.app is None else ""
+            raise Stop(f"the broker did not start: {error}{other}") from None
         raise Stop(f"the application did not start: {place_of(error)}") from None
     return Exit.DONE
 
 
 def _application(args: argparse.Namespace) -> object:
-    for option in ("origin", "history", "history_bytes", "heartbeat", "open"):
+    for option in ("broker", "origin", "history", "history_bytes", "heartbeat", "open"):
         if getattr(args, option):
             raise Stop(
                 f"--{option.replace('_', '-')} is for the relay: an application says it in heartline.Server(...)"
@@ -116,18 +124,22 @@ def _relay(args: argparse.Namespace) -> object:
 
     from .relay import HISTORY, HISTORY_BYTES, make_relay
 
-    return make_relay(
-        HISTORY if args.history is None else args.history,
-        args.history_bytes or HISTORY_BYTES,
-        args.origin or (),
-        Heartbeat(*args.heartbeat) if args.heartbeat else None,
-        secure=args.tls_cert is not None,
-    )
+    try:
+        return make_relay(
+            HISTORY if args.history is None else args.history,
+            args.history_bytes or HISTORY_BYTES,
+            args.origin or (),
+            Heartbeat(*args.heartbeat) if args.heartbeat else None,
+            secure=args.tls_cert is not None,
+            broker=args.broker or BROKER,
+        )
+    except ValueError as error:
+        raise Stop(f"--{error}" if args.broker else str(error)) from None
 
 
 def _explain_relay(args: argparse.Namespace) -> None:
     where = "everybody who reaches this address" if args.open else "everybody on this machine"
-    say(f"an open relay for {where}: any channel, history in memory; Ctrl-C ends it")
+    say(f"an open relay for {where}: any channel, kept in {args.broker or BROKER}; Ctrl-C ends it")
 
 
 def _is_loopback(host: str) -> bool:

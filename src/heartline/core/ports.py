@@ -136,7 +136,16 @@ class Broker(Protocol):
     """
 
     durable: bool
-    """Whether records and entries outlive the process; acknowledgements then wait for `swap` and `append`."""
+    """Whether records and entries outlive the process; acknowledgements then wait for `swap` and `append`.
+
+    What was answered is then there after any crash; of calls that were not, the first so many of each channel and
+    session are, in the order in which they were made. An epoch lasts as long as its log, over crashes and restarts.
+    """
+
+    @property
+    def trouble(self) -> str:
+        """Why writes fail at present, in words for a person; "" when all is well."""
+        ...
 
     def start(self, node: str, on_entry: OnEntry, on_release: OnRelease) -> MaybeAwaitable[None]:
         """Begin; `node` is this process's name for ownership. `on_entry` gets entries of followed channels in order."""
@@ -165,7 +174,10 @@ class Broker(Protocol):
         ...
 
     def head(self, channel: str) -> MaybeAwaitable[tuple[str, int]]:
-        """(epoch, offset of the last entry); a channel never used has an epoch and the offset 0."""
+        """(epoch, offset of the last entry); a channel never used has an epoch and the offset 0.
+
+        Two inboxes (`@` and a session's name) have different epochs, so that ("@", epoch, offset) names one entry.
+        """
         ...
 
     def read(self, channel: str, after: int, limit: int, max_bytes: int) -> MaybeAwaitable[Slice]:
@@ -173,7 +185,7 @@ class Broker(Protocol):
         ...
 
     def drop(self, channel: str) -> MaybeAwaitable[None]:
-        """Forget a channel; its next use has a new epoch."""
+        """Forget a channel; its next use has a new epoch (an inbox has none: sessions do not come again)."""
         ...
 
     def load(self, session: str) -> MaybeAwaitable[SessionRecord | None]:
@@ -181,7 +193,10 @@ class Broker(Protocol):
         ...
 
     def swap(self, record: SessionRecord, expected: int | None) -> MaybeAwaitable[bool]:
-        """Write a record if the stored generation is `expected` (None: none is stored); whether it was written."""
+        """Write a record if the stored generation is `expected` (None: none is stored); whether it was written.
+
+        A broker that deletes records after a time leaves alone what this node has written while it runs.
+        """
         ...
 
     def forget(self, session: str, generation: int | None = None) -> MaybeAwaitable[bool]:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from heartline.brokers.memory import MemoryBroker
+from heartline.brokers.urls import make_broker
 from heartline.core.codes import Code
 from heartline.core.names import check_name
 from heartline.core.policy import Heartbeat, ServerLimits
@@ -39,7 +39,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class Server:
     """An application: declare handlers and channels, then `run` it or use `serving`.
 
-    `broker`: "memory://" (default) or a `Broker` of your own. `origins`: which browser pages may connect besides those
+    `broker`: "memory://" (default), "sqlite:///app.db" for what has to survive a restart, or a `Broker` of your own. `origins`: which browser pages may connect besides those
     of the server's own host: origins such as "https://example.com", or "*" for all. `path`: where WebSockets are
     accepted. `anonymous`: whether clients that never say hello are served; by default only without a login hook.
     `presence_grace`: seconds for which a member who lost the link still counts as present. `trace(now, what, details)`
@@ -60,13 +60,12 @@ class Server:
     ) -> None:
         if not path.startswith("/"):
             raise ValueError(f"path must begin with '/', not {path!r}")
-        self._broker = _make_broker(broker)
+        limits = limits or ServerLimits()
+        self._broker = make_broker(broker, limits.time_to_resume(durable=True)) if isinstance(broker, str) else broker
         self._origins = Origins(origins)
         self._path = path
         self._anonymous = anonymous
-        self._options = Options(
-            limits or ServerLimits(), heartbeat or Heartbeat(), presence_grace=presence_grace, trace=trace
-        )
+        self._options = Options(limits, heartbeat or Heartbeat(), presence_grace=presence_grace, trace=trace)
         self._hub: Hub | None = None
         self._judged = False
 
@@ -296,14 +295,6 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
         asyncio.run(main)
     else:
         uvloop.run(main)
-
-
-def _make_broker(broker: "str | Broker") -> Broker:
-    if not isinstance(broker, str):
-        return broker
-    if broker in {"memory://", "memory:"}:
-        return MemoryBroker()
-    raise ValueError(f"broker must be 'memory://' or a Broker, not {broker!r}")
 
 
 async def _leave(hub: Hub, listener: Listener, drain: float) -> None:

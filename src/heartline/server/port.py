@@ -3,7 +3,8 @@
 Invariants:
 - a browser page of another origin gets 403 unless it was allowed (test_foreign_origins_are_refused);
 - a client that offers subprotocols gets heartline.1 or 400, one that offers none is taken as it is
-  (test_subprotocols).
+  (test_subprotocols);
+- health is 503, with the reason, while the broker cannot write (test_health_tells_of_a_broker_in_trouble).
 """
 
 import logging
@@ -94,10 +95,16 @@ class Port:
         if page is not None:
             return _respond(page(request))
         if request.path == "/health":
-            return Respond(200, _encode({"status": "ok", **dict(_fields(self._stats()))}), "application/json")
+            return self._health()
         if request.path == self._path:
             return Respond(426, b"this is a WebSocket address (heartline.1)\n", headers={"Upgrade": "websocket"})
         return Respond(404, b"nothing here\n")
+
+    def _health(self) -> Respond:
+        """200 while all is well; 503 while the broker cannot write, so that a balancer sends new clients elsewhere."""
+        trouble = self._hub.broker.trouble
+        state = {"status": "failing", "broker": trouble} if trouble else {"status": "ok"}
+        return Respond(503 if trouble else 200, _encode({**state, **dict(_fields(self._stats()))}), "application/json")
 
     def _link(self, request: Request) -> Accept | Respond:
         if not self._origins.allow(request):
