@@ -124,3 +124,13 @@ def test_a_node_that_starts_again_follows_nothing() -> None:
     assert heard == ["c"]
     assert one.release("s", "another") is True
     assert one.release("s", "n") is False
+
+
+def test_epochs_of_inboxes() -> None:
+    one = broker()
+    heads = [one.head(name)[0] for name in ("@a", "@b", f"@{'x' * 64}", f"@{'x' * 63}y", "@who/a", "a")]
+    assert heads[:2] == ["E.a", "E.b"]
+    assert len(set(heads[:4])) == 4
+    assert all(len(epoch) <= 64 for epoch in heads)
+    assert heads[4:] == ["E", "E"]
+    assert one.append("@a", "e", b"1", History())[0] == "E.a"

@@ -19,6 +19,7 @@ class Wire:
     def __init__(self, broker: MemoryBroker, delay: Callable[[str], float] = lambda _call: 0.0) -> None:
         self.broker = broker
         self.durable = broker.durable
+        self.trouble = broker.trouble
         self.delay = delay
         self.failing: dict[str, Exception] = {}
         self.takes_effect = False

@@ -68,7 +68,7 @@ async def test_a_session_goes_on_in_the_next_server(wire: bool) -> None:
     async with app.serving() as address, raw(address) as link:
         welcome = await link.hello(cursors=[[1, "c"]])
         epoch = welcome["inbox"]["epoch"]
-        await link.hear("ok")
+        place = (await link.hear("ok"))[2]
         assert await link.call(1, "quick", 1) == 1
         assert (await link.call(2, "no"))["code"] == "no"
         link.say("pub", 3, "c", "e", 3)
@@ -86,7 +86,7 @@ async def test_a_session_goes_on_in_the_next_server(wire: bool) -> None:
     async with second.serving() as address:
         await second.publish("c", "e", "meanwhile")
         async with raw(address) as link:
-            again = await link.resume(welcome, cursors=[[0, "@", [epoch, 0]], [1, "c", [epoch, 1]]])
+            again = await link.resume(welcome, cursors=[[0, "@", [epoch, 0]], [1, "c", [place["epoch"], 1]]])
             assert (again["resumed"], again["received"], again["inbox"]["epoch"]) == (True, 3, epoch)
             assert await link.hear() == ["reply", 1, 1], "what the floor has not passed is said again"
             assert await link.hear() == ["fail", 2, {"code": "no", "message": "never"}]

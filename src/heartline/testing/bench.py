@@ -1,29 +1,42 @@
 """What the checks of `heartline.testing.contracts` share: one fresh broker, what it announced, and waits that end.
 
 Invariants: no wait lasts longer than `patience` (test_a_broker_that_never_answers_is_caught); what a broker announces
-is kept in the order in which it came (test_an_announcement_out_of_order_is_caught).
+is kept in the order in which it came (test_an_announcement_out_of_order_is_caught); what was begun before a crash is
+heard of no more (test_a_crash_ends_what_was_begun).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
-from heartline.core.ports import Broker, History, LogEntry, MaybeAwaitable, SessionRecord, Slice, Started
+from heartline.core.errors import BrokerError
+from heartline.core.ports import Broker, History, Key, LogEntry, MaybeAwaitable, SessionRecord, Slice, Started
 
 _T = TypeVar("_T")
 
 NODE = "node-1"
 Advance = Callable[[float], MaybeAwaitable[None]]
+Crash = Callable[[Broker], MaybeAwaitable[Broker]]
 Check = Callable[["Bench"], Awaitable[None]]
 
 
 class Bench:
     """One broker under one check. Every call is awaited where it has to be, and bounded in time."""
 
-    def __init__(self, broker: Broker, patience: float, advance: Advance | None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        patience: float,
+        advance: Advance | None,
+        crash: Crash | None = None,
+        session_ttl: float | None = None,
+    ) -> None:
         self.broker = broker
         self.patience = patience
         self.advance = advance
+        self.session_ttl = session_ttl
+        self._crash = crash
+        self._begun: list[asyncio.Future[Any]] = []
         self.announced: list[tuple[str, LogEntry]] = []
         self.on_announced: Callable[[str, LogEntry], None] = lambda _channel, _entry: None
         self._news = asyncio.Event()
@@ -35,6 +48,45 @@ class Bench:
     async def stop(self) -> None:
         """End, as the server does."""
         await self.wait(self.broker.stop())
+
+    async def crash(self) -> None:
+        """End the broker as SIGKILL would, calls under way with it, and go on with one over what it left."""
+        if self._crash is None:
+            raise TypeError("crash must be a function that ends a broker and returns one over what it left")
+        begun, self._begun = self._begun, []
+        for call in begun:
+            call.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
+        self.announced.clear()
+        self.broker = await self.wait(self._crash(self.broker))
+        await self.start()
+
+    async def restart(self) -> None:
+        """Stop the broker, as the server does, and go on with one over what it left."""
+        await self.stop()
+        await self.crash()
+
+    def begin(self, answer: MaybeAwaitable[_T]) -> "asyncio.Future[_T]":
+        """A call that goes on while the check does something else; a crash ends it."""
+        if isinstance(answer, Awaitable):
+            begun: asyncio.Future[_T] = asyncio.ensure_future(answer)
+        else:
+            begun = asyncio.get_running_loop().create_future()
+            begun.set_result(answer)
+        self._begun.append(begun)
+        return begun
+
+    @staticmethod
+    def told(begun: "Sequence[asyncio.Future[_T]]") -> list[_T | None]:
+        """The answers so far: None where there is none, or an error that a broker may have."""
+        answers: list[_T | None] = []
+        for call in begun:
+            ended = call.done() and not call.cancelled()
+            error = call.exception() if ended else None
+            if error is not None and not isinstance(error, BrokerError):
+                raise error
+            answers.append(call.result() if ended and error is None else None)
+        return answers
 
     async def wait(self, answer: MaybeAwaitable[_T]) -> _T:
         """The answer of one call, whether it is there or has to be waited for."""
@@ -48,12 +100,19 @@ class Bench:
 
     async def wait_all(self, answers: Iterable[MaybeAwaitable[_T]]) -> list[_T]:
         """The answers of calls that were all begun before any was waited for."""
-        return list(await asyncio.gather(*[self.wait(answer) for answer in answers]))
+        begun = [asyncio.ensure_future(one) if isinstance(one, Awaitable) else one for one in answers]
+        waiting = [one for one in begun if isinstance(one, asyncio.Future)]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=self.patience)
+            for call in late:
+                call.cancel()
+            assert not late, f"{len(late)} of {len(begun)} calls without answer within {self.patience} s"
+        return [one.result() if isinstance(one, asyncio.Future) else one for one in begun]
 
     # the calls, shorter
 
     async def append(
-        self, channel: str, data: bytes = b"1", history: History | None = None, key: str | None = None
+        self, channel: str, data: bytes = b"1", history: History | None = None, key: Key | None = None
     ) -> LogEntry:
         """Add an entry; its epoch is the one told beside it."""
         epoch, entry = await self.wait(self.broker.append(channel, "e", data, history or History(), key=key))

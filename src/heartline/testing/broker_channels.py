@@ -16,6 +16,10 @@ def _offsets(entries: list[LogEntry]) -> list[int]:
     return [entry.offset for entry in entries]
 
 
+def _shown(entries: list[LogEntry]) -> list[tuple[int, int, str, bytes]]:
+    return [(entry.offset, entry.prev, entry.event, entry.data) for entry in entries]
+
+
 def _is_chain(entries: list[LogEntry]) -> bool:
     """Whether offsets rise and each entry names the one before it."""
     return all(old.offset < new.offset and new.prev == old.offset for old, new in pairwise(entries))
@@ -259,12 +263,47 @@ async def a_drop_begins_another_epoch(bench: Bench) -> None:
     assert await bench.head("drop/b") == kept, "another channel was dropped too"
 
 
-async def ten_thousand_channels(bench: Bench) -> None:
+async def inboxes_have_epochs_of_their_own(bench: Bench) -> None:
+    """An inbox is a channel, and its epoch is no other inbox's: an entry is known by ("@", epoch, offset)."""
+    names = ["@s1", "@s2", f"@{'x' * 63}1", f"@{'x' * 63}2"]
+    epochs = {name: (await bench.head(name))[0] for name in names}
+    assert len(set(epochs.values())) == len(names), f"two inboxes share an epoch: {sorted(epochs.values())}"
+    assert all(1 <= len(epoch) <= 64 for epoch in epochs.values()), "an epoch has 1 to 64 characters"
+    for name in names:
+        entries = await bench.fill(name, 3)
+        assert {e.epoch for e in entries} == {epochs[name]}, "an inbox begins another epoch than head told"
+        assert _shown(await bench.read_all(name)) == _shown(entries), "an inbox has other entries than were appended"
+
+
+async def presence_is_a_channel(bench: Bench) -> None:
+    """The companion `@who/<channel>` is a log of its own, which can be followed and dropped like any."""
+    await bench.follow("@who/room/1")
+    beside = await bench.append("room/1", b"1")
+    entries = await bench.fill("@who/room/1", 3)
+    await bench.hears("@who/room/1", entries[-1].offset)
+    assert _shown(bench.heard("@who/room/1")) == _shown(entries), "announced otherwise than appended"
+    assert _shown(await bench.read_all("@who/room/1")) == _shown(entries), "the log has other entries"
+    assert await bench.head("room/1") == (beside.epoch, beside.offset), "the channel and its companion are one log"
+    await bench.wait(bench.broker.drop("@who/room/1"))
+    epoch, head = await bench.head("@who/room/1")
+    assert (epoch != entries[0].epoch, head) == (True, 0), "a companion that was dropped did not begin anew"
+    assert await bench.head("room/1") == (beside.epoch, beside.offset), "the channel was dropped with its companion"
+
+
+async def all_is_well_after_a_write(bench: Bench) -> None:
+    """`trouble` is words for a person, and there are none once a write was acknowledged."""
+    await bench.append("well/a")
+    trouble = bench.broker.trouble
+    assert isinstance(trouble, str), f"`trouble` is {trouble!r}, not a str"
+    assert not trouble, f"a write was acknowledged, and the trouble is {trouble!r}"
+
+
+async def a_hundred_thousand_channels(bench: Bench) -> None:
     """So many channels of one entry each are there, each with its own."""
-    for start in range(0, 10_000, 500):
-        names = range(start, start + 500)
+    for start in range(0, 100_000, 5000):
+        names = range(start, start + 5000)
         await bench.wait_all([bench.broker.append(f"many/{i}", "e", b"%d" % i, History(10)) for i in names])
-    for i in range(0, 10_000, 97):
+    for i in range(0, 100_000, 997):
         assert [e.data for e in await bench.read_all(f"many/{i}")] == [b"%d" % i], f"channel {i} has other entries"
 
 
@@ -295,6 +334,9 @@ CHANNEL_CHECKS: Final[tuple[Check, ...]] = (
     history_by_age,
     history_none,
     a_drop_begins_another_epoch,
-    ten_thousand_channels,
+    inboxes_have_epochs_of_their_own,
+    presence_is_a_channel,
+    all_is_well_after_a_write,
     a_thousand_are_followed,
+    a_hundred_thousand_channels,
 )
