@@ -46,14 +46,17 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     add("--stats-every", type=above_0, metavar="S", help="counts as a line of JSON, for programs")
 
 
-def make_connection(args: argparse.Namespace, outbox: "OutboxLimits | None" = None) -> "Connection":
-    """A connection as the options say. Raises Stop for what can never work."""
+def make_connection(
+    args: argparse.Namespace, limits: "OutboxLimits | None" = None, file: str | None = None
+) -> "Connection":
+    """A connection as the options say, its outbox in `file` if there is one. Raises Stop for what can never work."""
     from heartline.client import connect
-    from heartline.core.policy import BackOff, ClientPolicy, Heartbeat
+    from heartline.core.policy import BackOff, ClientPolicy, Heartbeat, OutboxLimits
 
     policy = ClientPolicy(
         heartbeat=Heartbeat(*args.heartbeat) if args.heartbeat else None,
         back_off=BackOff(cap=10.0),
+        outbox=limits if limits is not None else OutboxLimits(),
         connect_timeout=args.connect_timeout,
         hello_timeout=args.connect_timeout,
         max_attempts=args.max_attempts,
@@ -64,7 +67,7 @@ def make_connection(args: argparse.Namespace, outbox: "OutboxLimits | None" = No
         login = partial(_read_login, args.login_file)
     try:
         connection = connect(
-            args.url, login=login, policy=policy, outbox=outbox, ssl=_trust(args.ca), name="heartline-cli"
+            args.url, login=login, policy=policy, outbox=file, ssl=_trust(args.ca), name="heartline-cli"
         )
     except (ValueError, TypeError) as error:
         if "@" in args.url:  # not to be repeated on a screen
@@ -73,6 +76,16 @@ def make_connection(args: argparse.Namespace, outbox: "OutboxLimits | None" = No
         raise Stop(f"URL{text[3:]}, not {args.url[:80]!r}" if text.startswith("url:") else text) from None
     connection.on_gap(_ignore)  # nobody sends anything to this session
     return connection
+
+
+async def start(connection: "Connection") -> None:
+    """Begin to dial. Raises Stop when the outbox's file cannot be used."""
+    from heartline.core.errors import OutboxError
+
+    try:
+        await connection.start()
+    except OutboxError as error:
+        raise Stop(str(error)) from None
 
 
 def check_channel(name: str) -> str:

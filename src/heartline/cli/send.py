@@ -4,7 +4,8 @@ Invariants:
 - lines are published in the order read, and each is accounted for: handled, or named on stderr
   (test_every_line_is_accounted_for);
 - the input is read no faster than it can be sent, and never held whole (test_input_is_read_with_back_pressure);
-- a line that cannot be a publication stops before anything behind it is sent (test_a_bad_line_stops_there).
+- a line that cannot be a publication stops before anything behind it is sent (test_a_bad_line_stops_there);
+- with --outbox a killed run goes on where it was (test_a_killed_send_goes_on_with_each_line_once).
 """
 
 import argparse
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from .exits import Exit, Stop
 from .ledger import Ledger
-from .linking import LinkWatch, Stats, add_connection, check_channel, make_connection
+from .linking import LinkWatch, Stats, add_connection, check_channel, make_connection, start
 from .running import first_of
 from .running import run as run_job
+from .taken import NotThisInput, Taken
 from .terminal import StatusLine, bar, per_second, say
 from .values import rate
 
@@ -38,7 +40,11 @@ Publish each line of stdin on a channel, in order and each once, however often l
 server has handled every line; otherwise stderr says which were not, and what became of them.
 
 A line is published as a JSON string, without its line feed. With --json each line is JSON already. A line that is
-not UTF-8, or not JSON, is named by its number and ends the run before anything behind it is sent."""
+not UTF-8, or not JSON, is named by its number and ends the run before anything behind it is sent.
+
+With --outbox FILE the lines under way, and how many were taken over, are kept in FILE. However this process ends, the
+same command with the same input goes on: lines that FILE has taken over are skipped, each line is sent once. When all
+is done FILE is emptied."""
 
 _EXAMPLES = """\
 examples:
@@ -47,6 +53,7 @@ examples:
   tail -F app.log | heartline send wss://example.com/ --channel log --login-file login.json
   echo '{"price": 12.5}' | heartline send ws://127.0.0.1:8000/ --channel trades --event trade --json
   heartline send URL --channel news --rate 100 --give-up-after 1m < news.txt
+  heartline send URL --channel log --outbox log.outbox < log.txt    # killed? the same again goes on
 
 exit status:
   0    every line was handled
@@ -66,6 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rate", type=rate, metavar="N", help="at most so many lines a second (default: as fast as it goes)")
     add("--repeat-unknown", action="store_true", help="send lines again when the server lost its memory of them, "
         "at the risk that they come twice; otherwise they count as not handled")  # fmt: skip
+    add("--outbox", metavar="FILE", help="keep what is under way in FILE: after a kill the same command goes on")
+    add(
+        "--anew",
+        action="store_true",
+        help="with --outbox: give up what FILE holds of an earlier input, begin at line 1",
+    )
     add_connection(parser)
 
 
@@ -74,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
     from heartline.core.names import check_name
 
     check_channel(args.channel)
+    if args.anew and args.outbox is None:
+        raise Stop("--anew goes with --outbox FILE")
     try:
         check_name(args.event, "--event")
     except ValueError as error:
@@ -95,15 +110,23 @@ class Sender:
         self._input_size = 0
         self._next_due = 0.0
         self._hopeless = False
+        self._taken: Taken | None = None
 
     async def run(self) -> int:
         """Send everything; the exit status."""
         from heartline.core.policy import Full, OutboxLimits
 
         limits = OutboxLimits(messages=UNSETTLED + 1, bytes=64 << 20, full=Full.WAIT)
-        connection = make_connection(self._args, limits)
+        args = self._args
+        if args.anew:
+            await self._begin_anew()
+        connection = make_connection(args, limits, args.outbox)
         self._input_size = _size_of(sys.stdin.fileno())
+        await start(connection)
         async with connection:
+            if args.outbox is not None:
+                self._taken = Taken(connection, args)
+                self._taken.restore(self._ledger)
             self._watch = LinkWatch(connection, self._args)
             stats = Stats(self._args.stats_every, self.counts)
             work = asyncio.ensure_future(self._send_all(connection))
@@ -117,6 +140,14 @@ class Sender:
                 stats.close()
                 self._watch.close()
                 self._status.clear()
+
+    async def _begin_anew(self) -> None:
+        connection = make_connection(self._args, None, self._args.outbox)
+        await start(connection)
+        lost = len(connection.restored)
+        await connection.end()
+        if lost:
+            say(f"--anew: {lost:,} lines of an earlier input were given up, their outcome is unknown")
 
     def counts(self) -> dict[str, Any]:
         """For --stats-every."""
@@ -132,10 +163,13 @@ class Sender:
         from .lines import Lines
 
         source = Lines(sys.stdin.fileno(), LONGEST)
+        number = 0
         try:
             async for batch in source:
                 self._input_bytes = source.read
                 for number, line in batch:
+                    if self._taken is not None and self._taken.covers(number, line):
+                        continue
                     if line is None:
                         self._ledger.fail(number, f"longer than {LONGEST >> 20} MiB, not sent")
                         continue
@@ -144,6 +178,8 @@ class Sender:
                 self._show()
         except OSError as error:
             raise Stop(f"stdin cannot be read: {error.strerror or error}") from None
+        if self._taken is not None:
+            self._taken.ended(number)
 
     async def _send(self, connection: "Connection", number: int, line: bytes) -> None:
         ledger, args = self._ledger, self._args
@@ -152,8 +188,15 @@ class Sender:
             await self._make_room(len(line))
         if args.rate is not None:
             await self._pace(args.rate)
-        receipt = await connection.publish(args.channel, data, args.event, idempotent=args.repeat_unknown)
+        taken = self._taken
+        if taken is None:
+            receipt = await connection.publish(args.channel, data, args.event, idempotent=args.repeat_unknown)
+            ledger.add(number, receipt, len(line))
+            return
+        marks = taken.marks(number, ledger.failed)
+        receipt = connection.publish_nowait(args.channel, data, args.event, idempotent=args.repeat_unknown, marks=marks)
         ledger.add(number, receipt, len(line))
+        await taken.sent(number, receipt, ledger.failed)
 
     async def _make_room(self, size: int) -> None:
         """Wait until half of what is under way has its outcome."""
@@ -184,6 +227,8 @@ class Sender:
         if work.done():
             try:
                 work.result()
+            except NotThisInput:
+                raise
             except Stop as stop:
                 status, text = Exit(stop.status), str(stop)
             except HeartlineError as error:
@@ -195,9 +240,22 @@ class Sender:
             await asyncio.wait({task})
         if self._watch.dead_end.done():
             status, text = Exit.NOT_DONE, self._watch.dead_end.result()
-        await connection.end()
+        await self._leave(connection, done=not text)
         await self._ledger.collect()
         return self._report(status, text)
+
+    async def _leave(self, connection: "Connection", *, done: bool) -> None:
+        """Close. An outbox file keeps what is not done, and is emptied when all is."""
+        from heartline.core.errors import OutboxError
+
+        if self._taken is None or done:
+            await connection.end()
+        else:
+            storing = asyncio.ensure_future(connection.mark(self._taken.last(self._ledger.failed)))
+            await asyncio.wait({storing}, timeout=LAST_WORDS)
+            await connection.close()
+            with contextlib.suppress(OutboxError):  # a disk that is full; the failures are told now
+                await storing
 
     async def _settle(self, connection: "Connection") -> None:
         from heartline.core.errors import HeartlineError
@@ -219,8 +277,14 @@ class Sender:
             say(line)
         if not self._args.quiet:
             links = f" over {self._watch.links:,} links" if self._watch.links > 1 else ""
-            of = f" of {ledger.sent:,}" if ledger.failed else ""
-            say(f"{ledger.handled:,}{of} lines handled in {took:.1f} s ({per_second(ledger.handled, took)}){links}")
+            of = f" of {ledger.sent:,}" if ledger.failed or ledger.open else ""
+            earlier = self._taken.lines if self._taken is not None else 0
+            rate_now = per_second(max(0, ledger.handled - earlier), took)
+            say(f"{ledger.handled:,}{of} lines handled in {took:.1f} s ({rate_now}){links}")
+            if earlier:
+                say(f"{earlier:,} of them had been taken over by {self._args.outbox} in an earlier run")
+        if text and self._taken is not None:
+            self._say_rest()
         if text:
             raise Stop(text, status)
         return Exit.NOT_DONE if ledger.failed else Exit.DONE
@@ -231,7 +295,7 @@ class Sender:
         await asyncio.wait({work})
         if connection.pending and self._watch.outage is None:
             await asyncio.wait({asyncio.ensure_future(self._settle(connection))}, timeout=LAST_WORDS)
-        await connection.end()
+        await self._leave(connection, done=False)
         await self._ledger.collect()
         ledger = self._ledger
         last = f", up to line {ledger.last_handled:,}" if ledger.handled else ""
@@ -239,6 +303,11 @@ class Sender:
         say(f"interrupted: {ledger.handled:,} lines handled{last}{rest}")
         for line in ledger.failures():
             say(line)
+        if self._taken is not None:
+            self._say_rest()
+
+    def _say_rest(self) -> None:
+        say(f"the same command goes on: {self._args.outbox} keeps {len(self._ledger.open):,} lines under way")
 
     def _show(self) -> None:
         if not self._status.due():
