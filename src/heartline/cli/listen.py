@@ -3,7 +3,8 @@
 Invariants:
 - an entry counts as handled after it was written to stdout (test_handled_means_written);
 - what is missing is told on stderr before anything newer is printed (test_a_gap_is_told);
-- with --print-offsets or --json each line names the place to go on from (test_a_killed_listener_goes_on).
+- with --print-offsets or --json each line names the place to go on from (test_a_killed_listener_goes_on);
+- with --cursor and --output each line is in the output once, over kills (test_a_killed_listener_writes_each_line_once).
 """
 
 import argparse
@@ -13,7 +14,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .exits import Exit, Stop
-from .linking import LinkWatch, Stats, add_connection, check_channel, make_connection
+from .linking import LinkWatch, Stats, add_connection, check_channel, make_connection, start
+from .place import Place, open_output
 from .running import first_of
 from .running import run as run_job
 from .terminal import say
@@ -26,7 +28,11 @@ _DESCRIPTION = """\
 Print what is published on a channel, each entry once and in order, over any number of links. Strings are printed as
 lines of text, other data as JSON. Entries that may be lost are told on stderr, before anything newer.
 
-To go on after this process itself was killed, print places with --print-offsets (EPOCH:OFFSET, a tab, the text) or
+With --cursor FILE the place is kept in FILE, and the same command goes on there, however this process ends. With
+--output OUT as well, each line is in OUT once: what a killed process wrote and could not keep track of is taken back.
+To stdout at most 256 lines come again then, with the same places.
+
+To go on without such a file, print places with --print-offsets (EPOCH:OFFSET, a tab, the text) or
 --json, and say the last one that was printed as --since: nothing is missing and nothing comes twice. A last line
 without a line feed was cut off by the kill: take the one before it."""
 
@@ -35,6 +41,7 @@ examples:
   heartline listen ws://127.0.0.1:8000/ numbers --count 100000 > numbers.txt
   heartline listen ws://127.0.0.1:8000/ news --since now
   heartline listen ws://127.0.0.1:8000/ trades --json | jq .data.price
+  heartline listen URL log --cursor log.cursor --output log.txt
   heartline listen URL log --print-offsets >> log.tsv
   heartline listen URL log --print-offsets --since "$(tail -n 1 log.tsv | cut -f 1)" >> log.tsv
 
@@ -60,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--since", default="beginning", metavar="PLACE", help="beginning: the oldest entry kept (default); now: what "
         "comes from now on; EPOCH:OFFSET: behind this entry; OFFSET: the same, in whatever epoch there is")  # fmt: skip
     add("--count", type=count(1), metavar="N", help="end after N entries (default: never)")
+    add("--cursor", metavar="FILE", help="keep the place in FILE and go on from it; --since counts where it has none")
+    add("--output", metavar="OUT", help="append to this file instead of printing; with --cursor each line once")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line: channel, epoch, offset, event, data")
     form.add_argument("--print-offsets", action="store_true", help="EPOCH:OFFSET and a tab before each line")
@@ -71,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     """Print entries."""
     check_channel(args.channel)
     since = parse_place(args.since)
-    if sys.stdout is None:
+    if sys.stdout is None and args.output is None:
         raise Stop("there is no stdout to print to")
     return run_job(Listening(args, since).run())
 
@@ -98,17 +107,23 @@ class Listening:
         self._gaps = 0
         self._began = time.monotonic()
         self._form = _as_json if args.json else (_with_place if args.print_offsets else _as_text)
-        self._bare = sys.stdout.isatty() and not args.json
+        self._bare = args.output is None and sys.stdout.isatty() and not args.json
+        self._place: Place | None = None
 
     async def run(self) -> int:
         """Print until there is a reason to end; the exit status."""
         from .output import Output
 
-        connection = make_connection(self._args)
-        output = Output(sys.stdout.fileno())
+        args = self._args
+        descriptor = None if args.output is None else open_output(args.output)
+        connection = make_connection(args, file=args.cursor)
+        await start(connection)
         async with connection:
-            self._watch = LinkWatch(connection, self._args)
-            stats = Stats(self._args.stats_every, self.counts)
+            if args.cursor is not None:
+                self._place = Place(connection, args, descriptor)
+            output = Output(sys.stdout.fileno() if descriptor is None else descriptor)
+            self._watch = LinkWatch(connection, args)
+            stats = Stats(args.stats_every, self.counts)
             work = asyncio.ensure_future(self._print_all(connection, output))
             try:
                 await first_of(work, self._watch.dead_end, output.gone)
@@ -119,7 +134,15 @@ class Listening:
                 stats.close()
                 self._watch.close()
                 output.close()
-                await connection.end()
+                await self._leave(connection)
+
+    async def _leave(self, connection: "Connection") -> None:
+        """Close; a session whose place is kept is kept as well."""
+        if self._place is None:
+            await connection.end()
+        else:
+            await self._place.close()
+            await connection.close()
 
     def counts(self) -> dict[str, Any]:
         """For --stats-every."""
@@ -130,19 +153,28 @@ class Listening:
 
         from heartline.client import Entry
 
-        args, form = self._args, self._form
+        args, form, place = self._args, self._form, self._place
         most = args.count
-        async with connection.subscribe(args.channel, since=self._since, type=msgspec.Raw) as subscription:
+        since = self._since if place is None or place.cursor is None else place.cursor
+        async with connection.subscribe(args.channel, since=since, type=msgspec.Raw) as subscription:
+            if place is not None:
+                await subscription.ready()
+                assert subscription.cursor is not None
+                await place.begin(subscription.cursor)
             async for item in subscription:
                 if isinstance(item, Entry):
                     line = form(item)
                     await output.write(_harmless(line) if self._bare else line)
+                    if place is not None:
+                        await place.wrote(item.cursor, len(line))
                     self._received += 1
                     if self._received == most:
                         return Exit.DONE
                 else:
                     self._gaps += 1
                     say(_gap_text(item))
+                    if place is not None:
+                        await place.wrote(item.cursor, 0)
                     if args.fail_on_gap:
                         return Exit.NOT_DONE
         raise Stop("the subscription ended", Exit.NOT_DONE)
@@ -159,7 +191,7 @@ class Listening:
         except BrokenPipeError:
             return Exit.DONE
         except OSError as error:
-            raise Stop(f"stdout cannot be written: {error.strerror or error}") from None
+            raise Stop(f"{self._args.output or 'stdout'} cannot be written: {error.strerror or error}") from None
         except HeartlineError as error:
             raise Stop(str(error), Exit.NOT_DONE) from None
 
