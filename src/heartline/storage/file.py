@@ -31,11 +31,9 @@ _CAUSES: Final = (
 
 
 def connect(path: Path, *, sync: str) -> sqlite3.Connection:
-    """Open the file, making it if it is not there. Raises sqlite3.Error; `explain` has words for it."""
+    """Open the file, and change nothing in it yet. Raises sqlite3.Error; `explain` has words for it."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY, cached_statements=256)
     try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {sync.upper()}")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute("PRAGMA cache_size = -32768")
@@ -61,6 +59,8 @@ def create_tables(path: Path, connection: sqlite3.Connection, schema: str, *, ap
     Raises BrokerError.
     """
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(
             f"BEGIN; {schema} PRAGMA user_version = {version}; PRAGMA application_id = {application}; COMMIT;"
         )

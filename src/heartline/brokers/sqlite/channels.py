@@ -11,6 +11,7 @@ Invariants:
 
 import secrets
 import sqlite3
+from hashlib import blake2b
 from itertools import accumulate
 from typing import Final
 
@@ -226,7 +227,10 @@ class Channels:
         return row.epoch if row.epoch is not None else self._unused_epoch(row.name)
 
     def _unused_epoch(self, name: str) -> str:
-        return f"{self.file_epoch}.{name[1:17]}" if _is_inbox(name) else self.file_epoch
+        if not _is_inbox(name):
+            return self.file_epoch
+        own = name[1:]
+        return f"{self.file_epoch}.{own if len(own) <= 40 else blake2b(own.encode(), digest_size=16).hexdigest()}"
 
     # the group's end, and the sweep
 

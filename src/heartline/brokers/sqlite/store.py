@@ -9,6 +9,7 @@ Invariants:
 - a file that was set back is noticed (test_a_file_that_was_set_back_begins_anew).
 """
 
+import contextlib
 import logging
 import os
 import secrets
@@ -46,6 +47,7 @@ class Store:
         self._commits = 0
         self._uptime = 0.0
         self._changed = False
+        self._to_give_back = 0
         self._channels = channels.Channels(db)
         self._published = published.Published(db)
         self._sessions = sessions.Sessions(db)
@@ -152,6 +154,10 @@ class Store:
             self._changed = False
             self._commits += 1
             self._write_mark(self._commits)
+        if self._to_give_back:
+            pages, self._to_give_back = self._to_give_back, 0
+            with contextlib.suppress(sqlite3.Error):  # later, then
+                self._db.executescript(f"PRAGMA incremental_vacuum({pages})")  # execute() would do one page
 
     def rolled_back(self) -> None:
         """Nothing that was put off counts, and the file is the truth."""
@@ -173,8 +179,7 @@ class Store:
             self.forget(session, None)
             self.drop(f"@{session}")
         free = self._db.execute("PRAGMA freelist_count").fetchone()[0]
-        if free > FREE_PAGES:
-            self._db.execute(f"PRAGMA incremental_vacuum({min(free - FREE_PAGES, GIVEN_BACK)})").fetchall()
+        self._to_give_back = min(max(0, free - FREE_PAGES), GIVEN_BACK)
 
     # the mark
 
