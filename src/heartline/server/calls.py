@@ -18,7 +18,7 @@ import msgspec
 
 from heartline.core.errors import BrokerError
 from heartline.core.outbox import Kind
-from heartline.core.server.session import Pending
+from heartline.core.server.session import Lane, Pending
 from heartline.transports.clock import now
 
 from .eager import as_coroutine
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .hub import Hub
 
 logger: logging.Logger = logging.getLogger("heartline.server")
+_FREE, _ALONE, _TOGETHER = Lane.FREE, Lane.ALONE, Lane.TOGETHER
 _CALL, _PUB = Kind.CALL, Kind.PUB  # naming a member of an enum costs as much as a call on Python 3.11
 
 
@@ -42,12 +43,13 @@ class Calls:
         self._most = hub.options.limits.message
         self.started: int = 0
 
-    def serial_of(self, kind: Kind, event: str) -> bool:
-        """Whether such a message waits for the one before it."""
+    def lane_of(self, kind: Kind, event: str, target: str) -> Lane:
+        """What such a message overlaps with. Publications share commits, unless a hook may hold one of them up."""
         if kind is _PUB:
-            return True
+            found = self._hub.entries.rule(target)
+            return _ALONE if found is not None and found[0].judges_publications else _TOGETHER
         handler = self._handlers.get(event)
-        return handler is None or not handler.concurrent
+        return _FREE if handler is not None and handler.concurrent else _ALONE
 
     def start(self, pending: Pending) -> None:
         """Begin a message; it may end before this returns."""

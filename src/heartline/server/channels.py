@@ -62,6 +62,11 @@ class Channel:
         """The hook's answer, to be awaited if it must be; True without a hook."""
         return True if self._subscribe is None else self._subscribe(session, parts)
 
+    @property
+    def judges_publications(self) -> bool:
+        """Whether a hook is asked before a client's publication."""
+        return self._publish is not None
+
     def may_publish(self, session: Session, parts: dict[str, str]) -> Any:
         """The same for publishing."""
         if self._publish is None:

@@ -85,7 +85,7 @@ class Hub:
             options.new_id,
             durable=broker.durable,
             anonymous=options.anonymous,
-            serial_of=self.calls.serial_of,
+            lane_of=self.calls.lane_of,
             wall_time=options.wall_time,
             about=options.about,
             presence_grace=options.presence_grace,

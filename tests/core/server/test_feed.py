@@ -85,7 +85,7 @@ def test_catching_up_takes_turns_inbox_first() -> None:
     for channel in ("a", "b", "@id0"):
         world.publish(channel, *[b'"%b"' % (b"x" * 9998)] * 9)
     two = world.peer(welcome=False)
-    two.resume(one, cursors=[[1, "a", ["E", 0]], [2, "b", ["E", 0]], [0, "@", ["E", 0]]])
+    two.resume(one, cursors=[[1, "a", ["E", 0]], [2, "b", ["E", 0]], [0, "@", ["E.id0", 0]]])
     reads = [read.subscription.channel for read in world.of(do.Read)[1:]]  # but the first link's inbox
     assert reads == ["@id0", "@id0", "a", "b", "@id0", "a", "b", "a", "b"]
     assert two.offsets("@") == two.offsets("a") == two.offsets("b") == list(range(1, 10))

@@ -6,13 +6,14 @@ import pytest
 
 from heartline.core.ports import History
 from heartline.core.server import effects as do
+from heartline.core.server.session import Lane
 from tests.core.server.world import Peer, World
 
 LOST = {"code": "reply_lost", "message": "it was handled; the reply is no longer kept", "handled": True}
 
 
 def overlapping() -> World:
-    return World(serial_of=lambda _kind, _event: False)
+    return World(lane_of=lambda _kind, _event, _target: Lane.FREE)
 
 
 def test_resume_before_the_old_link_was_seen_dying() -> None:
@@ -210,7 +211,7 @@ def test_the_inbox_loses_nothing_between_two_links() -> None:
     world.publish("@id0", 3)
     two = world.peer(welcome=False)
     world.hold = (do.HeadInbox, do.Read)
-    two.resume(one, cursors=[[0, "@", ["E", 1]]])
+    two.resume(one, cursors=[[0, "@", ["E.id0", 1]]])
     world.publish("@id0", 4)
     while world.held:
         world.answer_held()

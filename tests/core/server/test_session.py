@@ -8,7 +8,7 @@ from heartline.core.errors import BadFrame
 from heartline.core.outbox import SPAN, Kind
 from heartline.core.policy import ServerLimits
 from heartline.core.server import effects as do
-from heartline.core.server.session import REPLY_LOST, Session
+from heartline.core.server.session import REPLY_LOST, Lane, Session
 from tests.core.server.world import World
 
 LOST = {"code": "reply_lost", "message": "it was handled; the reply is no longer kept", "handled": True}
@@ -16,7 +16,7 @@ LOST = {"code": "reply_lost", "message": "it was handled; the reply is no longer
 
 def overlapping(**more: Any) -> World:
     """A world whose handlers may overlap."""
-    return World(serial_of=lambda _kind, _event: False, **more)
+    return World(lane_of=lambda _kind, _event, _target: Lane.FREE, **more)
 
 
 def test_each_number_starts_once() -> None:
@@ -45,6 +45,24 @@ def test_serial_messages_wait_for_each_other() -> None:
     world.finish(2)
     world.finish(3)
     assert one.heard[-1] == ["ack", 3]
+
+
+def test_publications_overlap_with_each_other_only() -> None:
+    """The broker keeps their order, so they may share a commit; what a handler does comes before or after."""
+    world = World(lane_of=lambda kind, _event, _target: Lane.TOGETHER if kind is Kind.PUB else Lane.ALONE)
+    one = world.peer()
+    pubs = [["pub", n, "c", "e", None] for n in (1, 2)]
+    one.say(*pubs, ["send", 3, "e", None], ["pub", 4, "c", "e", None], ["pub", 5, "c", "e", None], ["send", 6, "e", 1])
+    assert list(world.running) == [1, 2]
+    world.finish(2)
+    assert list(world.running) == [1]
+    world.finish(1)
+    assert list(world.running) == [3]
+    world.finish(3)
+    assert list(world.running) == [4, 5]
+    world.finish(4)
+    world.finish(5)
+    assert list(world.running) == [6]
 
 
 def test_repeats_start_nothing() -> None:

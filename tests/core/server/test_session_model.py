@@ -15,7 +15,7 @@ from heartline.core.errors import BadFrame
 from heartline.core.outbox import SPAN, Kind
 from heartline.core.policy import ServerLimits
 from heartline.core.ports import SessionRecord
-from heartline.core.server.session import Pending, Session
+from heartline.core.server.session import Lane, Pending, Session
 
 LIMITS = ServerLimits(rate=None)
 NUMBERED = re.compile(rb'\["(reply|fail|ack)",(\d+)')
@@ -51,7 +51,7 @@ class SessionModel(RuleBasedStateMachine):
         self.received = 0
         self.open: dict[int, Pending] = {}
         """accepted in this memory and not ended, in order"""
-        self.serial: set[int] = set()
+        self.lanes: dict[int, Lane] = {}
         self.starts: list[int] = []
         self.answers: dict[int, bytes] = {}
         self.ended: set[int] = set()
@@ -110,8 +110,8 @@ class SessionModel(RuleBasedStateMachine):
     # the client
 
     @precondition(lambda self: self.wire is not None)
-    @rule(step=st.integers(1, 3), kind=st.sampled_from(Kind), serial=st.booleans(), size=st.integers(0, 50))
-    def send(self, step: int, kind: Kind, serial: bool, size: int) -> None:
+    @rule(step=st.integers(1, 3), kind=st.sampled_from(Kind), lane=st.sampled_from(Lane), size=st.integers(0, 50))
+    def send(self, step: int, kind: Kind, lane: Lane, size: int) -> None:
         if self.backlog:
             n = self.backlog.pop(0)
             kind = self.kinds[n]
@@ -119,17 +119,16 @@ class SessionModel(RuleBasedStateMachine):
             n = max(self.kinds, default=0) + step
         if n >= self.floor + SPAN:
             with pytest.raises(BadFrame):
-                self.session.accept(n, kind, "e", b"x" * size, "", serial)
+                self.session.accept(n, kind, "e", b"x" * size, "", lane)
             return
         fresh = n > self.received and n not in self.ended
-        message = self.session.accept(n, kind, "e", b"x" * size, "", serial)
+        message = self.session.accept(n, kind, "e", b"x" * size, "", lane)
         self.kinds[n] = kind
         self.received = max(self.received, n)
         assert (message is not None) is fresh
         if message is not None:
             self.open[n] = message
-            if serial:
-                self.serial.add(n)
+            self.lanes[n] = lane
 
     @precondition(lambda self: self.wire is not None and self.repeatable())
     @rule(data=st.data())
@@ -138,7 +137,7 @@ class SessionModel(RuleBasedStateMachine):
         wire = self.wire
         assert wire is not None
         before = len(wire.said)
-        assert self.session.accept(n, self.kinds[n], "e", b"", "", True) is None
+        assert self.session.accept(n, self.kinds[n], "e", b"", "", Lane.ALONE) is None
         said = wire.said[before:]
         if n in self.open:
             assert said == []
@@ -171,8 +170,9 @@ class SessionModel(RuleBasedStateMachine):
     def start(self) -> None:
         waiting = [n for n in self.open if n not in self.starts]
         message = self.session.next_start(0.0)
-        runs_serial = any(n in self.serial for n in self.open if n in self.starts)
-        if not waiting or (waiting[0] in self.serial and runs_serial):
+        running = {self.lanes[n] for n in self.open if n in self.starts} - {Lane.FREE}
+        wants = self.lanes[waiting[0]] if waiting else Lane.FREE
+        if not waiting or (wants and running and not {wants} == running == {Lane.TOGETHER}):
             assert message is None
         else:
             assert message is self.open[waiting[0]]
@@ -218,7 +218,7 @@ class SessionModel(RuleBasedStateMachine):
         self.wire = None
         self.session = Session.restored(self.stored, LIMITS, self.unsaved)
         self.received = self.stored.done
-        self.open, self.serial, self.starts = {}, set(), []
+        self.open, self.lanes, self.starts = {}, {}, []
         self.ended = {n for n in self.ended if n <= self.stored.done or n in self.stored.results}
         self.answers = {n: payload for n, payload in self.answers.items() if n in self.stored.results}
         assert self.session.done == self.stored.done

@@ -337,7 +337,7 @@ class ServerLink:
             raise BadFrame("numbers rise on a link")
         self.last_number = n
         start_at = None if not at_once or session.pending or node.ready or node.effects else now
-        message = session.accept(n, kind, event, bytes(frame.data), target, node.serial_of(kind, event), start_at)
+        message = session.accept(n, kind, event, bytes(frame.data), target, node.lane_of(kind, event, target), start_at)
         if message is None:
             node.touch(self)
         elif message.running:

@@ -36,7 +36,7 @@ from .flow import Flow
 from .handshake import Accepted, Handshake, RefusedLogin
 from .link import ServerLink
 from .presence import WHO, Presence
-from .session import Pending, Session
+from .session import Lane, Pending, Session
 from .tail import Tail
 from .turns import Turns
 from .wheel import Wheel
@@ -45,8 +45,8 @@ from .wheel import Wheel
 class Node:
     """The pure server.
 
-    `new_id` gives ids and keys of 128 random bits; `serial_of(kind, event)` tells whether such messages run one after
-    another; `wall_time` is seconds since 1970, for welcome.
+    `new_id` gives ids and keys of 128 random bits; `lane_of(kind, event, target)` tells what such a message
+    overlaps with; `wall_time` is seconds since 1970, for welcome.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Node:
         *,
         durable: bool = False,
         anonymous: bool = True,
-        serial_of: Callable[[Kind, str], bool] = lambda _kind, _event: True,
+        lane_of: Callable[[Kind, str, str], Lane] = lambda _kind, _event, _target: Lane.ALONE,
         wall_time: Callable[[], float] = lambda: 0.0,
         about: str = "heartline",
         presence_grace: float = 15.0,
@@ -73,7 +73,7 @@ class Node:
         self.durable = durable
         self._session_ttl = limits.time_to_resume(durable=durable)
         self.anonymous = anonymous
-        self.serial_of = serial_of
+        self.lane_of = lane_of
         self.wall_time = wall_time
         self.about = about
         self.now: float = 0.0

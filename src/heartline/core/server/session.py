@@ -12,6 +12,7 @@ Invariants:
 
 import math
 from collections import deque
+from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,6 +43,20 @@ def _pace(limits: ServerLimits) -> tuple[float, float]:
     return (0.0, math.inf) if rate is None else (1.0 / rate, (max(1.0, rate) - 1.0 + SLIP) / rate)
 
 
+class Lane(IntEnum):
+    """Which messages of a session overlap. Starts are in order all the same."""
+
+    FREE = 0
+    """with all others"""
+    ALONE = 1
+    """with FREE ones only"""
+    TOGETHER = 2
+    """with FREE ones and others of its kind: publications, whose order the broker keeps"""
+
+
+_FREE, _TOGETHER = Lane.FREE, Lane.TOGETHER  # naming a member of an enum costs as much as a call on Python 3.11
+
+
 class Pending(Struct, eq=False):
     """A message that was accepted and has not ended. `id` is stable over retries: the idempotency key."""
 
@@ -51,7 +66,7 @@ class Pending(Struct, eq=False):
     event: str
     data: bytes
     target: str
-    serial: bool
+    lane: Lane
     running: bool = False
     recorded: bool = False
 
@@ -82,6 +97,8 @@ class Session:
         "inbox",
         "instance",
         "key",
+        "lane",
+        "lane_running",
         "limits",
         "link",
         "pace",
@@ -95,7 +112,6 @@ class Session:
         "results_bytes",
         "revision",
         "saved_revision",
-        "serial_running",
         "unacked",
         "unsaved",
         "user",
@@ -135,7 +151,9 @@ class Session:
         self.pending: dict[int, Pending] = {}
         self.pending_bytes: int = 0
         self.queue: deque[Pending] = deque()
-        self.serial_running: bool = False
+        self.lane: Lane = _FREE
+        """what runs that others have to wait for, FREE when nothing does"""
+        self.lane_running: int = 0
         self.results: dict[int, bytes] = {}
         self.results_bytes: int = 0
         self.ended: set[int] = set()
@@ -157,7 +175,7 @@ class Session:
         return self.received
 
     def accept(
-        self, n: int, kind: Kind, event: str, data: bytes, target: str, serial: bool, now: float | None = None
+        self, n: int, kind: Kind, event: str, data: bytes, target: str, lane: Lane, now: float | None = None
     ) -> Pending | None:
         """Take one numbered frame; the message when it is new. Raises BadFrame (PROTOCOL 3.1, 3.2, 3.4).
 
@@ -172,11 +190,12 @@ class Session:
             raise BadFrame("more bytes in flight than the window allows")
         self.pending_bytes += len(data)
         self.received = n
-        self.pending[n] = message = Pending(self, n, kind, event, data, target, serial)
+        self.pending[n] = message = Pending(self, n, kind, event, data, target, lane)
         if now is not None and self.paid_until <= now + self.ahead:
             self.paid_until = (max(now, self.paid_until)) + self.pace
             message.running = True
-            self.serial_running = serial
+            if lane:
+                self.lane, self.lane_running = lane, 1
         else:
             self.queue.append(message)
         return message
@@ -200,16 +219,24 @@ class Session:
         if not queue or self.fenced:
             return None
         message = queue[0]
-        if message.serial and self.serial_running:
+        lane = message.lane
+        if lane and self.is_blocked:
             return None
         if self.paid_until > now + self.ahead:
             return None
         self.paid_until = max(self.paid_until, now) + self.pace
         queue.popleft()
         message.running = True
-        if message.serial:
-            self.serial_running = True
+        if lane:
+            self.lane = lane
+            self.lane_running += 1
         return message
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the next message has to wait until what runs has ended."""
+        lane = self.queue[0].lane
+        return self.lane_running > 0 and lane is not _FREE and not (lane is _TOGETHER and self.lane is _TOGETHER)
 
     def record_start(self, message: Pending) -> int | None:
         """Write down that `message` starts, so that a crash makes it unknown; the revision to wait for."""
@@ -226,8 +253,8 @@ class Session:
         if self.fenced or pending.pop(n, None) is None:
             return False
         self.pending_bytes -= len(message.data)
-        if message.serial:
-            self.serial_running = False
+        if message.lane:
+            self.lane_running -= 1
         if pending and n > next(iter(pending)):  # n > done, where something before it still runs
             self.ended.add(n)
         elif self.ended:

@@ -63,7 +63,7 @@ class Turns:
                         self.wake(session)
                 return message
             self._next_session()
-            if session.queue and not session.serial_running and not session.fenced:
+            if session.queue and not session.is_blocked and not session.fenced:
                 self._throttled[session] = session.next_token_at()
         return None
 
