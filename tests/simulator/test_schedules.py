@@ -41,4 +41,13 @@ def test_schedules_cover_what_they_are_for() -> None:
     common = ("handled", "rejected", "expired", "unknown", "gaps", "dead links found", "handed over", "starts")
     assert {what: counts.get(what, 0) for what in rare if counts.get(what, 0) < 3} == {}
     assert {what: counts.get(what, 0) for what in common if counts.get(what, 0) < 20} == {}
+    points = ["crashes with calls asked", "crashes before a commit", "crashes before an announcement"]
+    points += [
+        "crashes before an answer",
+        "disk crashes before a commit",
+        "disk crashes before the word",
+        "broker crashes",
+        "broker errors",
+    ]
+    assert {what: counts.get(what, 0) for what in [*points, "group commits"] if counts.get(what, 0) < 3} == {}
     assert counts["dials"] > counts["links"]

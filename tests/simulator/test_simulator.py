@@ -19,6 +19,7 @@ from heartline.faults.rules import Direction, FaultRules
 from heartline.testing.simulator import BROKEN, SCENARIOS, draw, main_json, run_many, seeds_to_catch, simulate
 from heartline.testing.simulator.broken import MOST_SEEDS, broken
 from heartline.testing.simulator.clock import Actor, Naps, Violation, World
+from heartline.testing.simulator.commits import Call, Transactions
 from heartline.testing.simulator.disk import Disk
 from heartline.testing.simulator.ledger import Ledger, Word
 from heartline.testing.simulator.network import SimLink
@@ -224,17 +225,20 @@ def test_a_crash_keeps_a_prefix(seed: int) -> None:
         MoveCursor("c", "E", 4),
         MoveCursor("c", "E", 5),
     ]
+    committed: list[int] = []
     for i, effect in enumerate(effects):
-        disk.write(owner, effect, partial(landed.append, i))
-    world.at(1.5, owner.new_life)
+        disk.write(owner, effect, partial(landed.append, i), partial(committed.append, i))
+    world.at(seed / 20, owner.new_life)
     run_out(world)
     assert landed == list(range(len(landed)))
+    assert committed == list(range(len(committed)))
+    assert len(landed) <= len(committed)
     expected = Disk(Random(0), 0.0)
-    for effect in effects[: len(landed)]:
+    for effect in effects[: len(committed)]:
         expected.apply(effect)
     assert disk.saved().cursors == expected.cursors
     assert (disk.session, sorted(disk.messages)) == (expected.session, sorted(expected.messages))
-    assert disk.saved().next_number == (1025 if landed else 1)
+    assert disk.saved().next_number == (1025 if committed else 1)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -287,3 +291,60 @@ def test_an_ack_may_cover_holes_and_what_the_floor_has_passed_but_nothing_else()
 @pytest.mark.parametrize(("scenario", "seed"), [("trimmed", 20), ("mix", 6471), ("mix", 9431)])
 def test_acks_that_were_blamed_wrongly(scenario: str, seed: int) -> None:
     assert simulate(seed, scenario=scenario).violation is None
+
+
+# the broker's steps
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_transaction_is_whole(seed: int) -> None:
+    world = World()
+    dice = Random(seed)
+    done: list[int] = []
+    told: list[int] = []
+    transactions = Transactions(world, 1.0, dice, lambda _what: None)
+
+    def ask(i: int) -> None:
+        call = Call("c", partial(done.append, i), lambda _: None, lambda: None, writes=True)
+        transactions.apply(call, lambda _: told.append(i))
+
+    for i in range(30):
+        world.at(i // 5 * 0.3, partial(ask, i))
+    world.at(dice.uniform(0.0, 3.0), transactions.crash)
+    before: list[int] = []
+    world.at(2.0, lambda: before.extend(done))
+    run_out(world)
+    assert done == told == sorted(done)
+    assert before == done[: len(before)]
+    lost = sorted(set(range(30)) - set(done))
+    assert lost == list(range(lost[0], lost[-1] + 1)) if lost else True
+    assert len(lost) % 5 == 0
+
+
+def told_of(ends: list[tuple[int, str]], i: int, _answer: object) -> None:
+    ends.append((i, "told"))
+
+
+def test_calls_fail_once_when_the_broker_dies() -> None:
+    for seed in range(20):
+        plan = replace(draw(0, "crash-points"), broker_seconds=0.3, commit_seconds=0.3)
+        world = World()
+        store = Store(world, plan, Ledger(world, plan), Random(seed))
+        node = nobody(world)
+        done: list[int] = []
+        ends: list[tuple[int, str]] = []
+        for i in range(8):
+            told, failed = partial(told_of, ends, i), partial(ends.append, (i, "failed"))
+            store.call(node, "c", partial(done.append, i), told, failed, writes=True)  # type: ignore[arg-type]
+        world.at(seed / 20, store.die)
+        world.at(2.0, store.come_back)
+        run_out(world)
+        assert sorted(i for i, _ in ends) == list(range(8))
+        assert done == list(range(len(done)))
+        assert {i for i, how in ends if how == "told"} <= set(done)
+
+
+@pytest.mark.parametrize("seed", [851, 1571])
+def test_schedules_that_found_something(seed: int) -> None:
+    """A takeover whose answer was lost was taken for another node's; a dead process's unfollow hit the living."""
+    assert simulate(seed, scenario="crash-points").violation is None

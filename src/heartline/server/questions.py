@@ -3,7 +3,8 @@
 Invariants:
 - each question is answered exactly once, now or later (test_every_question_is_answered_once);
 - a broker or hook that fails closes or refuses what asked, and nobody else (test_a_failing_hook_harms_one_link);
-- a record that could not be written is written again, for a while (test_a_failed_write_is_repeated);
+- a record that could not be written is written again, for a while (test_a_failed_write_is_repeated), and a takeover
+  that was written without our hearing of it is ours (test_a_takeover_that_cannot_be_written_is_repeated);
 - a login is judged in time or refused, and one renewal at a time (test_logins_have_a_time_limit,
   test_one_renewal_at_a_time).
 """
@@ -150,13 +151,19 @@ class Questions:
             self._stuck.discard(session)
             self._node.swapped(effect.link, written, now())
 
+        def answered(written: bool) -> None:
+            if written or tries == 1:
+                swapped(written)
+            else:  # an earlier try may have been written, and its answer lost
+                self.ask(lambda: self._broker.load(session), lambda stored: swapped(stored == effect.record), failed)
+
         def failed(error: BaseException) -> None:
             if self._again(error, tries, lambda: self._swap(effect, tries + 1)):
                 self._stuck.add(session)
             else:
                 swapped(False)
 
-        self.ask(lambda: self._broker.swap(effect.record, effect.expected), swapped, failed)
+        self.ask(lambda: self._broker.swap(effect.record, effect.expected), answered, failed)
 
     def _save(self, effect: do.Save, tries: int = 1) -> None:
         session, revision = effect.session, effect.revision

@@ -11,8 +11,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from heartline.brokers.memory import MemoryBroker
 from heartline.core.liveness import Act, Liveness, Pulse
 from heartline.core.outbox import Message, Outbox
+from heartline.core.ports import SessionRecord
 from heartline.core.road import Road
 from heartline.core.server.feed import Feed, Subscription
 from heartline.core.server.flow import Flow
@@ -21,6 +23,11 @@ from heartline.core.server.link import ServerLink
 from heartline.core.server.node import Node
 from heartline.core.server.session import Pending, Session
 from heartline.core.server.tail import Batch
+
+from .commits import Call, Transactions
+from .disk import Disk
+from .server import SimNode
+from .store import Store
 
 MOST_SEEDS: Final = 100
 
@@ -209,6 +216,46 @@ def _writes_before_it_is_stored() -> Patches:
     return [(Outbox, "take_number", take_number)]
 
 
+def _acks_before_commit() -> Patches:
+    def apply_and_tell(self: Transactions, call: Call, committed: Any) -> None:
+        if not call.writes or call.about.startswith(("@", "room/")):
+            apply(self, call, committed)  # only the records: entries are what an answer tells
+            return
+        committed(True)
+        apply(self, call, lambda _answer: None)
+
+    apply = Transactions.apply
+    return [(Transactions, "apply", apply_and_tell)]
+
+
+def _number_block_not_stored() -> Patches:
+    apply = Disk.apply
+
+    def apply_without_block(self: Disk, effect: Any) -> None:
+        reserved, apply_now = self.next_number, apply
+        apply_now(self, effect)
+        self.next_number = reserved
+
+    return [(Disk, "apply", apply_without_block)]
+
+
+def _record_without_compare_and_set() -> Patches:
+    def write(self: MemoryBroker, record: SessionRecord, _expected: int | None) -> bool:
+        self._records[record.session] = record
+        return True
+
+    return [(MemoryBroker, "swap", write)]
+
+
+def _hole_before_live() -> Patches:
+    follow = Store.follow
+
+    def follow_later(self: Store, node: SimNode, channel: str) -> None:
+        node.after(0.3, lambda: follow(self, node, channel))  # the head, and the replay to it, come before
+
+    return [(Store, "follow", follow_later)]
+
+
 BROKEN: Final[dict[str, BrokenCore]] = {
     "acks-before-handling": BrokenCore(
         "the server acknowledges a message before its handler has ended", "calm", _acks_before_handling
@@ -240,6 +287,20 @@ BROKEN: Final[dict[str, BrokenCore]] = {
     "replay-stands-still": BrokenCore("replay does not advance the position", "cuts", _replay_stands_still),
     "writes-before-stored": BrokenCore(
         "a durable client writes a message that is not on its disk yet", "client-crash", _writes_before_it_is_stored
+    ),
+    "acks-before-commit": BrokenCore(
+        "the broker answers that a record is written before the commit", "crash-points", _acks_before_commit
+    ),
+    "number-block-not-stored": BrokenCore(
+        "a client's disk keeps the message but not the numbers reserved with it",
+        "client-crash",
+        _number_block_not_stored,
+    ),
+    "record-without-compare-and-set": BrokenCore(
+        "a session record is written whatever its generation is", "two-nodes", _record_without_compare_and_set
+    ),
+    "hole-before-live": BrokenCore(
+        "a channel is announced only a while after its head was told", "crash-points", _hole_before_live
     ),
 }
 """Every broken core by name."""

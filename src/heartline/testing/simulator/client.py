@@ -101,6 +101,10 @@ class SimClient(Actor):
         """Crash: the process and whatever had not reached the disk are gone."""
         self.world.note(self.name, "dies")
         self.ledger.count("client crashes")
+        if self.disk is not None:
+            asked, telling = self.disk.steps_open
+            self.ledger.count("disk crashes before a commit", asked)
+            self.ledger.count("disk crashes before the word", telling)
         self.dead = True
         self.life += 1
         for link in [*self.links.values(), *([self.dialling] if self.dialling is not None else [])]:
@@ -248,7 +252,6 @@ class SimClient(Actor):
 
         def done() -> None:
             if isinstance(effect, do.Persist):
-                self.ledger.words[self.token(effect.message.data)].stored = True
                 self.machine.persisted(effect.message.n, self.now())
                 self.run()
             elif isinstance(effect, do.Forget):
@@ -258,7 +261,11 @@ class SimClient(Actor):
                 self.machine.remembered(effect.session, self.now())
                 self.run()
 
-        self.disk.write(self, effect, done)
+        def committed() -> None:
+            if isinstance(effect, do.Persist):
+                self.ledger.words[self.token(effect.message.data)].stored = True
+
+        self.disk.write(self, effect, done, committed)
 
     @staticmethod
     def token(data: bytes) -> str:

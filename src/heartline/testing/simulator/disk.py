@@ -1,6 +1,9 @@
-"""A durable client's disk: writes take time, keep their order, and are lost when the process dies before they land.
+"""A durable client's disk: writes take time, keep their order, and are lost when the process dies before the commit.
 
-Invariant: what is on the disk is a prefix of what was to be written (test_a_crash_keeps_a_prefix).
+A write is asked for, committed together with all that were asked by then, and told: a crash may fall between any two.
+
+Invariants: what is on the disk is a prefix of what was to be written, and what was told a prefix of that
+(test_a_crash_keeps_a_prefix).
 """
 
 from collections.abc import Callable
@@ -21,23 +24,40 @@ class Disk:
     def __init__(self, rng: Random, seconds: float) -> None:
         self._rng = rng
         self._seconds = seconds
-        self._busy_until = 0.0
+        self._asked: list[tuple[Write, Callable[[], None], Callable[[], None]]] = []
+        self._telling = 0
+        self._told_until = 0.0
         self.session: str | None = None
         self.key: str | None = None
         self.next_number: int = 1
         self.messages: dict[int, Message] = {}
         self.cursors: dict[str, tuple[str, int]] = {}
 
-    def write(self, owner: Actor, effect: Write, done: Callable[[], None]) -> None:
-        """Write one thing a moment later, unless the owner's life ends before; then call `done`."""
-        now = owner.world.now
-        self._busy_until = max(self._busy_until, now + self._rng.uniform(0.0, self._seconds))
+    def write(
+        self, owner: Actor, effect: Write, done: Callable[[], None], committed: Callable[[], None] = lambda: None
+    ) -> None:
+        """Write one thing with the next commit, unless the owner's life ends before.
 
-        def land() -> None:
+        `committed` is called at that moment, for who looks on; `done` a while later, for the owner.
+        """
+        self._asked.append((effect, done, committed))
+        if len(self._asked) == 1:
+            owner.after(self._rng.uniform(0.0, self._seconds), lambda: self._commit(owner))
+
+    def _commit(self, owner: Actor) -> None:
+        group, self._asked = self._asked, []
+        for effect, _, committed in group:
             self.apply(effect)
-            done()
+            committed()
+        self._telling += 1
 
-        owner.at(self._busy_until, land)
+        def tell() -> None:
+            self._telling -= 1
+            for _, done, _ in group:
+                done()
+
+        self._told_until = max(self._told_until, owner.world.now + self._rng.uniform(0.0, self._seconds))
+        owner.at(self._told_until, tell)
 
     def apply(self, effect: Write) -> None:
         """The write has landed."""
@@ -52,8 +72,14 @@ class Disk:
             self.cursors[effect.channel] = (effect.epoch, effect.offset)
 
     def died(self) -> None:
-        """The process that wrote is gone."""
-        self._busy_until = 0.0
+        """The process that wrote is gone, and what it had not committed."""
+        self._asked = []
+        self._telling = 0
+
+    @property
+    def steps_open(self) -> tuple[bool, bool]:
+        """Whether something is asked and not committed, and committed and not told."""
+        return bool(self._asked), self._telling > 0
 
     def saved(self) -> Saved:
         """What a new process finds."""

@@ -1,7 +1,7 @@
 """What was sent, started, recorded and settled: the promise upstream, checked as it happens (design §1, §3).
 
 Invariants, each checked under this name: `once`, `in_order`, `one_outcome`, `true_outcome`, `numbers`, `said_is_saved`,
-`no_session_lost_without_a_cause`, `progress`.
+`no_session_lost_without_a_cause`, `one_owner`, `progress`.
 """
 
 from typing import Final
@@ -154,6 +154,10 @@ class Ledger:
         if code == "failed":
             if not any(start.ended and not start.well for start in word.starts):
                 raise Violation("true_outcome", f"{word.token} is 'rejected' but no handler failed")
+        elif code == "busy":
+            self.count("publications refused")
+            if not self.counts.get("broker errors"):
+                raise Violation("true_outcome", f"{word.token} is 'busy' though no broker failed")
         elif code == "reply_lost":
             self.count("reply_lost")
             if self.plan.limits.results_bytes > 100_000:
@@ -229,6 +233,13 @@ class Ledger:
 
     def recorded(self, record: SessionRecord) -> None:
         """A session record was written."""
+        before = self.records.get(record.session)
+        if before is not None and (
+            record.generation < before.generation
+            or (record.generation == before.generation and record.owner != before.owner)
+        ):
+            was, now = (f"{r.generation} of {r.owner}" for r in (before, record))
+            raise Violation("one_owner", f"the record of session {record.session} was {was} and is now {now}")
         self.records[record.session] = record
         rest = []
         for start in self._open.get(record.session, ()):

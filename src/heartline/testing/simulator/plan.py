@@ -51,6 +51,10 @@ class Plan:
     durable_broker: bool = False
     broker_seconds: float = 0.0
     save_seconds: float = 0.0
+    commit_seconds: float = 0.0
+    """how long a transaction of a durable broker stays open at most"""
+    broker_crash_every: float | None = None
+    """the broker dies and its nodes live"""
     turn_seconds: float = 0.0
     history: History = AMPLE
     inbox: History = AMPLE
@@ -294,16 +298,34 @@ def _floods(rng: Random, plan: Plan) -> Plan:
     )
 
 
+def _crash_points(rng: Random, plan: Plan) -> Plan:
+    """Crashes between any two steps of a broker that writes in groups, and of a client's disk."""
+    return replace(
+        plan,
+        nodes=rng.choice((plan.nodes, plan.nodes, 2)),
+        durable_broker=True,
+        broker_seconds=rng.choice((0.0, 0.02, 0.1)),
+        save_seconds=rng.choice((0.0, 0.02, 0.1)),
+        commit_seconds=rng.choice((0.01, 0.05, 0.2)),
+        crash_every=rng.choice((None, 1.5, 4.0)),
+        down_for=rng.choice((0.05, 1.0)),
+        broker_crash_every=rng.choice((None, 2.0, 5.0)),
+        durable_client=rng.random() < 0.7,
+        disk_seconds=rng.choice((0.01, 0.1)),
+        die_every=rng.choice((None, 2.0, 5.0)),
+    )
+
+
 def _calm(_rng: Random, plan: Plan) -> Plan:
     return plan
 
 
 def _mix(rng: Random, plan: Plan) -> Plan:
     """Two or three troubles at once."""
-    names = [name for name in SCENARIOS if name not in ("mix", "calm", "dropped")]
+    names = [name for name in SCENARIOS if name not in ("mix", "calm", "dropped", "crash-points")]
     for name in rng.sample(names, rng.choice((1, 2, 2, 3))):
         plan = SCENARIOS[name](rng, plan)
-    return plan
+    return _crash_points(rng, plan) if rng.random() < 0.15 else plan
 
 
 SCENARIOS: Final[dict[str, Callable[[Random, Plan], Plan]]] = {
@@ -325,6 +347,7 @@ SCENARIOS: Final[dict[str, Callable[[Random, Plan], Plan]]] = {
     "closing": _closing,
     "dropped": _dropped,
     "floods": _floods,
+    "crash-points": _crash_points,
     "mix": _mix,
 }
 """What `simulate(scenario=…)` knows by name."""

@@ -96,6 +96,7 @@ class Schedule:
             (plan.send_every, self._say),
             (plan.publish_every, self._publish),
             (plan.crash_every, self._crash),
+            (plan.broker_crash_every, self._broker_dies),
             (plan.die_every, self._client_dies),
             (plan.move_every, self._move),
             (plan.revoke_every, self._revoke),
@@ -164,6 +165,10 @@ class Schedule:
         if node.up:
             node.die(silently=rng.random() < 0.3)
             self.world.after(rng.uniform(0.01, self.plan.down_for), node.come_back)
+
+    def _broker_dies(self, rng: Random) -> None:
+        self.store.die()
+        self.world.after(rng.uniform(0.01, 2 * self.plan.down_for), self.store.come_back)
 
     def _client_dies(self, rng: Random) -> None:
         client = self._some_client(rng)
@@ -240,6 +245,7 @@ class Schedule:
 
     def _kindness(self) -> None:
         self.world.note("world", "is kind from now on")
+        self.world.after(0.05, self.store.come_back)
         for node in self.nodes:
             node.refused.clear()
             self.world.after(0.1, node.come_back)

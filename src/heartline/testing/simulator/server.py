@@ -13,11 +13,12 @@ from heartline.core.server import effects as do
 from heartline.core.server.handshake import Accepted, RefusedLogin
 from heartline.core.server.link import ServerLink
 from heartline.core.server.node import Node
-from heartline.core.server.session import Pending, Session
+from heartline.core.server.session import Lane, Pending, Session
 from heartline.core.states import LinkState
 from heartline.dialects.native import NativeServer, encode_reply
 from heartline.faults.rules import Direction
 
+from .asking import Asking
 from .clock import Actor, Naps, World
 from .ledger import Ledger, Start, reply_to, token_of
 from .network import SimLink
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 BUDGET = 64
 
 
-def is_serial(_kind: Kind, event: str) -> bool:
-    """Events that begin with c may overlap."""
-    return not event.startswith("c")
+def lane_of(kind: Kind, event: str, _channel: str) -> Lane:
+    """Events that begin with c may overlap, and publications among themselves."""
+    if event.startswith("c"):
+        return Lane.FREE
+    return Lane.TOGETHER if kind is Kind.PUB else Lane.ALONE
 
 
 class SimNode(Actor):
@@ -55,21 +58,11 @@ class SimNode(Actor):
         self._actions: dict[type, Callable[[Any], None]] = {
             do.Judge: self._judge,
             do.Authorise: self._authorise,
-            do.Load: self._load,
-            do.Swap: self._swap,
-            do.Save: self._save,
-            do.Release: self._release,
             do.Released: self._released,
-            do.ForgetSession: self._forget,
-            do.Head: self._head,
-            do.HeadInbox: self._head_inbox,
-            do.Read: self._read,
-            do.Follow: lambda e: self.store.call(self, e.channel, lambda: store.follow(self, e.channel), _nothing),
-            do.Unfollow: lambda e: self.store.call(self, e.channel, lambda: store.unfollow(self, e.channel), _nothing),
-            do.Append: self._append,
             do.CloseLink: self._close,
             do.SessionOpened: self._session_opened,
             do.SessionDetached: _nothing,
+            **Asking(self).actions,
         }
         self.begin()
 
@@ -93,12 +86,14 @@ class SimNode(Actor):
             plan.heartbeat,
             self._new_id,
             durable=plan.durable_broker,
-            serial_of=is_serial,
+            lane_of=lane_of,
             presence_grace=3.0,
         )
         self.watch = ServerWatch(self)
-        self._waiting: dict[Session, list[tuple[int, Pending, Start]]] = {}
+        self.waiting: dict[Session, list[tuple[int, Pending, Start]]] = {}
         self._asked: dict[str, list[Callable[[], None]]] = {}
+        self.stuck: set[str] = set()
+        """Sessions whose takeover could not be written yet."""
         self._turning = False
         self._turn_planned = False
         self.world.note(self.name, "begins", self.life)
@@ -257,20 +252,24 @@ class SimNode(Actor):
         if message.event == "u" and message.session.durable:
             revision = message.session.record_start(message)
             if revision is not None:
-                self._waiting.setdefault(message.session, []).append((revision, message, start))
+                self.waiting.setdefault(message.session, []).append((revision, message, start))
                 return
-        self._run(message, start)
+        self.run_handler(message, start)
 
-    def _run(self, message: Pending, start: Start) -> None:
+    def run_handler(self, message: Pending, start: Start) -> None:
+        """Run the handler of a message that was started."""
         start.ran = True
         word = self.ledger.words[token_of(message.data)]
         if message.kind is Kind.PUB:
-            key = message.id if self.plan.durable_broker else None
+            key = (message.session.id, message.n) if self.plan.durable_broker else None
 
             def publish() -> int:
                 return self.store.append(message.target, message.event, message.data, self.plan.history, key)
 
-            self.store.call(self, message.target, publish, lambda _: self._end(message, start, well=True))
+            self.store.call(
+                self, message.target, publish, lambda _: self._end(message, start, well=True),
+                lambda: self._end(message, start, well=False, code="busy"), writes=True,
+            )  # fmt: skip
             return
         seconds = word.seconds if self.world.now < self.plan.kind_after else 0.0
         if seconds:
@@ -278,14 +277,14 @@ class SimNode(Actor):
         else:
             self._end(message, start, well=not word.fails)
 
-    def _end(self, message: Pending, start: Start, *, well: bool) -> None:
+    def _end(self, message: Pending, start: Start, *, well: bool, code: str = "failed") -> None:
         word = self.ledger.words[token_of(message.data)]
         start.ended = True
         start.well = well
         self.world.note(self.name, "ends", message.session.id, message.n, well)
         payload = None
         if not well:
-            payload = b'["fail",%d,{"code":"failed","message":""}]' % message.n
+            payload = b'["fail",%d,{"code":"%b","message":""}]' % (message.n, code.encode())
         elif message.kind is Kind.CALL:
             payload = encode_reply(message.n, reply_to(word))
         self.node.finished(message, payload, self.now())
@@ -330,42 +329,7 @@ class SimNode(Actor):
             self.after(0.05, lambda: link.close(Code.TRY_LATER, "greeted and dropped"))
             self.after(0.05, self.turn)
 
-    # questions to the broker
-
-    def _load(self, effect: do.Load) -> None:
-        self.store.call(
-            self, effect.session, lambda: self.store.broker.load(effect.session),
-            lambda record: self.node.loaded(effect.link, record, self.now()), save=True,
-        )  # fmt: skip
-
-    def _swap(self, effect: do.Swap) -> None:
-        self.store.call(
-            self, effect.record.session, lambda: self.store.swap(effect.record, effect.expected),
-            lambda written: self.node.swapped(effect.link, written, self.now()), save=True,
-        )  # fmt: skip
-
-    def _save(self, effect: do.Save) -> None:
-        def saved(written: bool) -> None:
-            self.node.saved(effect.session, effect.revision, written, self.now())
-            waiting = self._waiting.pop(effect.session, [])
-            for need, message, start in waiting if written else []:
-                if need <= effect.revision:
-                    self._run(message, start)
-                else:
-                    self._waiting.setdefault(effect.session, []).append((need, message, start))
-
-        self.store.call(
-            self,
-            effect.record.session,
-            lambda: self.store.swap(effect.record, effect.expected),
-            saved,
-            save=True,
-        )
-
-    def _release(self, effect: do.Release) -> None:
-        self.store.release(
-            self, effect.session, effect.owner, lambda done: self.node.released(effect.link, done, self.now())
-        )
+    # other nodes
 
     def asked_to_release(self, session: str, let_go: Callable[[], None]) -> None:
         """Another node wants a session."""
@@ -377,52 +341,12 @@ class SimNode(Actor):
         for let_go in self._asked.pop(effect.session, ()):
             let_go()
 
-    def _forget(self, effect: do.ForgetSession) -> None:
-        session = effect.session
-        generation = session.generation
-        self.world.note(self.name, "forgets", session.id)
-
-        def forgotten(gone: bool) -> None:
-            if gone or not session.durable:
-                self.ledger.session_lost(session.id, "forgotten")
-                self.store.call(self, f"@{session.id}", lambda: self.store.broker.drop(f"@{session.id}"), _nothing)
-
-        self.store.call(
-            self, session.id, lambda: self.store.broker.forget(session.id, generation), forgotten, save=True
-        )
-
-    def _head(self, effect: do.Head) -> None:
-        subscription = effect.subscription
-        self.store.call(
-            self, subscription.channel, lambda: self.store.broker.head(subscription.channel),
-            lambda head: self.node.headed(subscription, head[0], head[1], self.now()),
-        )  # fmt: skip
-
-    def _head_inbox(self, effect: do.HeadInbox) -> None:
-        self.store.call(
-            self, effect.channel, lambda: self.store.broker.head(effect.channel),
-            lambda head: self.node.inbox_headed(effect.link, head[0], head[1], self.now()),
-        )  # fmt: skip
-
-    def _read(self, effect: do.Read) -> None:
-        channel = effect.subscription.channel
-        self.store.call(
-            self, channel, lambda: self.store.broker.read(channel, effect.after, effect.limit, effect.max_bytes),
-            lambda piece: self.node.read(effect.subscription, piece, self.now()),
-        )  # fmt: skip
-
-    def _append(self, effect: do.Append) -> None:
-        self.store.call(
-            self, effect.channel,
-            lambda: self.store.append(effect.channel, effect.event, effect.data, self.plan.history), _nothing,
-        )  # fmt: skip
-
     # the application
 
     def publish(self, channel: str, data: bytes) -> None:
         """The application publishes."""
         history = self.plan.inbox if channel.startswith("@") else self.plan.history
-        self.store.call(self, channel, lambda: self.store.append(channel, "e", data, history), _nothing)
+        self.store.call(self, channel, lambda: self.store.append(channel, "e", data, history), _nothing, writes=True)
         self.turn()
 
     def take_away(self, client: int, channel: str) -> None:

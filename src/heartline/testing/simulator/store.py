@@ -1,8 +1,9 @@
-"""The broker as the simulated nodes see it: a `MemoryBroker` behind a slow wire.
+"""The broker as the simulated nodes see it: a `MemoryBroker` behind a slow wire and transactions.
 
 Every call takes effect a while after it was made and is answered a while after that, in the order made for each
 channel and each session, as `heartline.core.ports.Broker` demands; announcements come after the entry can be read.
-What a node has under way when it dies takes effect up to a random one, the rest never.
+A broker may die with its node (embedded, one node) or alone and come back; what is not committed then never was.
+Where it is elsewhere, what a dying node has under way takes effect up to a random call, the rest never.
 
 Invariants: those of the port; nothing is answered to a node that is dead (test_late_answers_are_for_the_living).
 """
@@ -13,9 +14,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from heartline.brokers.memory import MemoryBroker
-from heartline.core.ports import History, LogEntry, SessionRecord
+from heartline.core.ports import History, Key, LogEntry, SessionRecord
 
 from .clock import World
+from .commits import Call, Lane, Transactions
 from .ledger import Ledger
 from .plan import Plan
 
@@ -26,31 +28,25 @@ SILENCE = 2.0
 """Seconds after which an owner that was asked to release a session counts as silent."""
 
 
-class _Lane:
-    """Calls of one node about one channel or session, in order."""
-
-    __slots__ = ("busy_until", "told_until", "waiting")
-
-    def __init__(self) -> None:
-        self.busy_until = 0.0
-        self.told_until = 0.0
-        self.waiting: deque[Callable[[], None]] = deque()
-
-
 class Store:
     """What outlives nodes if the plan says so, and what they reach it through."""
 
     def __init__(self, world: World, plan: Plan, ledger: Ledger, rng: Random) -> None:
         self.world = world
         self.durable = plan.durable_broker
+        self.down: bool = False
+        """Whether the broker, not its nodes, is dead at present."""
         self._plan = plan
         self._ledger = ledger
         self._rng = rng
         self._incarnation = 0
-        self._lanes: dict[tuple[SimNode, int, str], _Lane] = {}
+        self._lanes: dict[tuple[SimNode, int, str], Lane] = {}
         self._announcing: dict[SimNode, float] = {}
+        self._to_announce: dict[SimNode, deque[tuple[str, LogEntry]]] = {}
         self._followers: dict[str, dict[SimNode, None]] = {}
         self.nodes: list[SimNode] = []
+        seconds = plan.commit_seconds if plan.durable_broker else 0.0
+        self._transactions = Transactions(world, seconds, rng, ledger.count)
         self.broker = self._new_broker()
 
     def _new_broker(self) -> MemoryBroker:
@@ -73,45 +69,110 @@ class Store:
         about: str,
         act: Callable[[], Any],
         answered: Callable[[Any], None],
+        failed: Callable[[], None] = lambda: None,
         *,
         save: bool = False,
+        writes: bool = False,
     ) -> None:
-        """Make a call about a channel or session; `answered` gets what `act` returns, in the node's own turn."""
+        """Make a call about a channel or session; `answered` gets what `act` returns, in the node's own turn.
+
+        `failed` is called instead where the broker dies before it has answered, whatever became of the call.
+        """
         slowest = self._plan.save_seconds if save else self._plan.broker_seconds
+        call = Call(about, act, answered, failed, writes=writes)
+        if self.down:
+            self._fail(node, call)
+            return
         lane = self._lanes.get((node, node.life, about))
-        if not slowest and (lane is None or not lane.waiting):
+        slow = slowest or self._plan.commit_seconds
+        if not slow and (lane is None or not lane.waiting):
             answered(act())
             return
         if lane is None:
-            lane = self._lanes[(node, node.life, about)] = _Lane()
+            lane = self._lanes[(node, node.life, about)] = Lane()
         world = self.world
         lane.busy_until = max(lane.busy_until, world.now + self._rng.uniform(0.0, slowest))
-        lane.waiting.append(lambda: self._answer(node, lane, slowest, act(), answered))
-        world.at(lane.busy_until, lambda: lane.waiting.popleft()() if lane.waiting else None)
+        lane.waiting.append(call)
+        world.at(lane.busy_until, lambda: self._arrive(node, lane, slowest) if lane.waiting else None)
 
-    def _answer(
-        self, node: "SimNode", lane: _Lane, slowest: float, answer: Any, answered: Callable[[Any], None]
-    ) -> None:
+    def _arrive(self, node: "SimNode", lane: Lane, slowest: float) -> None:
+        call = lane.waiting.popleft()
+        lane.telling.append(call)
+        self._transactions.apply(call, lambda answer: self._committed(node, lane, call, slowest, answer))
+
+    def _committed(self, node: "SimNode", lane: Lane, call: Call, slowest: float, answer: Any) -> None:
         world = self.world
         lane.told_until = max(lane.told_until, world.now + self._rng.uniform(0.0, slowest))
 
         def tell() -> None:
-            answered(answer)
-            node.turn()
+            if not call.over:
+                call.over = True
+                lane.telling.remove(call)
+                call.answered(answer)
+                node.turn()
 
         node.at(lane.told_until, tell)
 
+    def _fail(self, node: "SimNode", call: Call) -> None:
+        call.over = True
+        self._ledger.count("broker errors")
+
+        def tell() -> None:
+            call.failed()
+            node.turn()
+
+        node.after(self._rng.uniform(0.0, 0.05), tell)
+
+    # crashes
+
     def node_died(self, node: "SimNode") -> None:
         """Decide what becomes of the calls a dead node had under way."""
-        for key in [key for key in self._lanes if key[0] is node]:
-            lane = self._lanes.pop(key)
-            kept = self._rng.randint(0, len(lane.waiting))
-            for _ in range(kept):
-                lane.waiting.popleft()()
+        lanes = [self._lanes.pop(key) for key in [key for key in self._lanes if key[0] is node]]
+        if any(lane.waiting for lane in lanes):
+            self._ledger.count("crashes with calls asked")
+        if any(lane.telling for lane in lanes):
+            self._ledger.count("crashes before an answer")
+        if self._to_announce.get(node):
+            self._ledger.count("crashes before an announcement")
+        embedded = self._plan.commit_seconds and len(self.nodes) == 1
+        for lane in lanes:
+            for _ in range(0 if embedded else self._rng.randint(0, len(lane.waiting))):
+                self._arrive(node, lane, 0.0)
+            for call in (*lane.waiting, *lane.telling):
+                call.over = True
             lane.waiting.clear()
+        if embedded:
+            self._transactions.crash()
         for followers in self._followers.values():
             followers.pop(node, None)
+        self._to_announce.pop(node, None)
         self._announcing.pop(node, None)
+
+    def die(self) -> None:
+        """The broker dies and its nodes live: what they have under way fails, committed or not."""
+        if self.down:
+            return
+        self.down = True
+        self._ledger.count("broker crashes")
+        self.world.note("store", "dies")
+        self._transactions.crash()
+        lanes, self._lanes = self._lanes, {}
+        for (node, life, _), lane in lanes.items():
+            under_way = [*lane.telling, *lane.waiting]
+            lane.waiting.clear()
+            for call in under_way:
+                if life == node.life and not call.over:
+                    self._fail(node, call)
+
+    def come_back(self) -> None:
+        """The broker is there again, with what was committed; followers are told what they have missed."""
+        if not self.down:
+            return
+        self.down = False
+        self.world.note("store", "is back")
+        for node, waiting in self._to_announce.items():
+            for _ in range(len(waiting)):
+                self._announce(node)
 
     def lose_everything(self) -> None:
         """A broker in memory dies with its process."""
@@ -121,7 +182,7 @@ class Store:
 
     # the port, as far as it is more than the memory broker's
 
-    def append(self, channel: str, event: str, data: bytes, history: History, key: str | None = None) -> int:
+    def append(self, channel: str, event: str, data: bytes, history: History, key: Key | None = None) -> int:
         """Add an entry; its offset."""
         self.broker.follow(channel)  # everything is announced here, so that the ledger hears of it
         _, entry = self.broker.append(channel, event, data, history, key=key)
@@ -129,11 +190,21 @@ class Store:
 
     def _on_entry(self, channel: str, entry: LogEntry) -> None:
         self._ledger.channels.appended(channel, self.broker.head(channel)[0], entry)
-        slowest = self._plan.broker_seconds
         for node in list(self._followers.get(channel, ())):
-            when = max(self._announcing.get(node, 0.0), self.world.now + self._rng.uniform(0.0, slowest))
-            self._announcing[node] = when
-            node.at(when, lambda node=node: node.announced(channel, entry))  # type: ignore[misc]
+            self._to_announce.setdefault(node, deque()).append((channel, entry))
+            self._announce(node)
+
+    def _announce(self, node: "SimNode") -> None:
+        """Announce what is next, in a while; a dead broker does so when it is back."""
+        when = max(self._announcing.get(node, 0.0), self.world.now + self._rng.uniform(0.0, self._plan.broker_seconds))
+        self._announcing[node] = when
+
+        def announce() -> None:
+            waiting = self._to_announce.get(node)
+            if waiting and not self.down:
+                node.announced(*waiting.popleft())
+
+        node.at(when, announce)
 
     def follow(self, node: "SimNode", channel: str) -> None:
         """Announce a channel to a node."""
