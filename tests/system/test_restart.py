@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,17 +76,18 @@ def check_dials(client: Client) -> None:
             assert change.old in {State.IDLE, State.WAITING}
 
 
-@pytest.mark.parametrize("durable", [False, True])
-def test_all_come_back_after_a_restart(durable: bool) -> None:
+@pytest.mark.parametrize("kept", ["nowhere", "in memory", "on disk"])
+def test_all_come_back_after_a_restart(kept: str, tmp_path: Path) -> None:
     allow_files(2 * CLIENTS + 200)
-    asyncio.run(asyncio.wait_for(_restart(durable), 60))
+    memory = MemoryBroker(durable=True)
+    broker = {"nowhere": "memory://", "in memory": memory, "on disk": f"sqlite:///{tmp_path}/a.db"}[kept]
+    asyncio.run(asyncio.wait_for(_restart(broker, durable=kept != "nowhere"), 60))
 
 
-async def _restart(durable: bool) -> None:
+async def _restart(broker: Any, *, durable: bool) -> None:
     handled: collections.Counter[Any] = collections.Counter()
     gate = asyncio.Event()
-    memory = MemoryBroker(durable=True) if durable else "memory://"
-    serving = make_server(memory, handled, gate).serving()
+    serving = make_server(broker, handled, gate).serving()
     address = await serving.__aenter__()
     clients = []
     for number in range(CLIENTS):
@@ -111,7 +113,7 @@ async def _restart(durable: bool) -> None:
         await serving.__aexit__(None, None, None)
         kept = [await client.conn.send("count", f"offline {client.number}") for client in clients]
         gate.set()
-        app = make_server(memory if durable else "memory://", handled, gate)
+        app = make_server(broker, handled, gate)
         serving = app.serving(port=address.port)
         assert await serving.__aenter__() == address
 

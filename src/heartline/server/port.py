@@ -4,7 +4,7 @@ Invariants:
 - a browser page of another origin gets 403 unless it was allowed (test_foreign_origins_are_refused);
 - a client that offers subprotocols gets heartline.1 or 400, one that offers none is taken as it is
   (test_subprotocols);
-- health is 503, with the reason, while the broker cannot write (test_health_tells_of_a_broker_in_trouble).
+- health is 503 while the broker cannot write (test_a_full_disk_holds_answers_back).
 """
 
 import logging
@@ -101,10 +101,13 @@ class Port:
         return Respond(404, b"nothing here\n")
 
     def _health(self) -> Respond:
-        """200 while all is well; 503 while the broker cannot write, so that a balancer sends new clients elsewhere."""
-        trouble = self._hub.broker.trouble
-        state = {"status": "failing", "broker": trouble} if trouble else {"status": "ok"}
-        return Respond(503 if trouble else 200, _encode({**state, **dict(_fields(self._stats()))}), "application/json")
+        """200 while all is well; 503 while the broker cannot write, so that a balancer sends new clients elsewhere.
+
+        Anybody may ask: what exactly is wrong is in the log.
+        """
+        failing = self._hub.broker.trouble != ""
+        state = {"status": "failing", "reason": "the broker cannot write"} if failing else {"status": "ok"}
+        return Respond(503 if failing else 200, _encode({**state, **dict(_fields(self._stats()))}), "application/json")
 
     def _link(self, request: Request) -> Accept | Respond:
         if not self._origins.allow(request):
