@@ -12,7 +12,7 @@
  *     ├── SubscriptionRefused the server said no: `channel`, `code`
  *     ├── LoginRefused        refused for good
  *     ├── GaveUp              maxAttempts attempts failed; `retry()` is the way back
- *     ├── StorageFailed       the store did not keep what it was given: `cause` tells why
+ *     ├── OutboxError         the store did not keep what it was given: `cause` tells why
  *     └── ConnectionClosed    close() or end() was called, or the server ended the session
  *         └── Replaced        another instance took this session over
  *
@@ -49,12 +49,12 @@ export class NotDelivered extends HeartlineError {
   }
 }
 
-/** The server refused a message or its handler failed (PROTOCOL 3.3). `details`: what else it said. */
+/** The server refused a message or its handler failed (PROTOCOL 3.3). `details`: all it said. */
 export class Rejected extends NotDelivered {
   constructor(
     readonly code: string,
     readonly reason: string,
-    readonly details: Readonly<Record<string, unknown>>,
+    readonly details: object,
   ) {
     super("Rejected", reason ? `${code}: ${reason}` : code, "rejected");
   }
@@ -120,9 +120,9 @@ export class GaveUp extends HeartlineError {
 }
 
 /** The store did not keep what it was given; the connection goes on without it. */
-export class StorageFailed extends HeartlineError {
+export class OutboxError extends HeartlineError {
   constructor(readonly cause: unknown) {
-    super("StorageFailed", `what should outlive this process was not stored: ${String(cause)}`);
+    super("OutboxError", `what should outlive this process was not stored: ${String(cause)}`);
   }
 }
 

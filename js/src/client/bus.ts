@@ -1,0 +1,159 @@
+/**
+ * Handlers by event name: for entries of the session's inbox, for volatile messages, for what the connection itself has
+ * to tell (names that begin with `@`), and for what the application emits.
+ *
+ * - handlers of one event are called in the order of registration, events in the order of arrival
+ *   (test: handlers keep the order);
+ * - one handler that fails does not keep the others from the event (test: a failed handler stops nothing);
+ * - volatile messages that a slow handler leaves waiting are bounded (test: volatile messages are bounded).
+ */
+
+import type { EntryItem, Gap, StateChange } from "../core/effects.js";
+import type { Json } from "../core/frames.js";
+import { checkName } from "../core/names.js";
+import type { Entry } from "./items.js";
+import { Lane } from "./lane.js";
+import { isThenable } from "./platform.js";
+
+const MOST_VOLATILE = 1000;
+
+/** A message without a place, which may have been dropped on the way and never comes again. */
+export interface Volatile {
+  readonly kind: "volatile";
+  readonly channel: string;
+  readonly event: string;
+  readonly data: Json;
+}
+
+/** What the connection itself tells. `@gap`: events sent to this session may be lost. */
+export interface OwnEvents {
+  "@state": StateChange;
+  "@gap": Gap;
+  "@error": unknown;
+}
+
+/** `item` is what brought the data: an entry of the inbox, a volatile message, or nothing when it was emitted. */
+export type Handler = (data: any, item?: Entry | Volatile) => unknown;
+
+/** What waits for handlers, and the bytes it takes of the credit. */
+export interface Arrival {
+  readonly item: EntryItem | Gap | Volatile;
+  readonly size: number;
+}
+
+interface Registered {
+  readonly handler: Handler;
+  readonly once: boolean;
+}
+
+const OWN = ["@state", "@gap", "@error"];
+
+/** The handlers of one connection. `handled` is told of entries and gaps. */
+export class Bus {
+  readonly lane: Lane<Arrival>;
+  private readonly _handlers = new Map<string, Registered[]>();
+  private _volatile = 0;
+
+  constructor(
+    handled: (arrival: Arrival) => void,
+    private readonly _trace: (what: string, details: Record<string, unknown>) => void,
+  ) {
+    this.lane = new Lane(
+      (arrival) => this._handle(arrival),
+      (arrival) => arrival.item.kind !== "volatile" && handled(arrival),
+      (error) => this.report(error),
+    );
+  }
+
+  /** Register a handler; returns what removes it. */
+  on(event: string, handler: Handler, once = false): () => void {
+    if (!OWN.includes(event)) checkName(event, "event");
+    if (typeof handler !== "function") throw new TypeError("handler must be a function");
+    const one = { handler, once };
+    this._handlers.set(event, [...this._of(event), one]);
+    return () => this._remove(event, (other) => other === one);
+  }
+
+  /** Remove one handler, or all of the event. One that is not there is no error. */
+  off(event: string, handler?: Handler): void {
+    this._remove(event, (one) => !handler || one.handler === handler);
+  }
+
+  /** Call the handlers of an event now. A promise where one of them has to be waited for. */
+  emit(event: string, data: unknown, item?: Entry | Volatile): unknown {
+    return this._callAll(event, this._of(event), data, item);
+  }
+
+  /** Tell what went wrong where nobody can catch it. */
+  report(error: unknown): void {
+    if (this._of("@error").length) this.emit("@error", error);
+    else console.error(error);
+  }
+
+  /** Something arrived; whether it is to be delivered. */
+  put(arrival: Arrival): boolean {
+    const { item } = arrival;
+    if (item.kind === "volatile") {
+      if (this._volatile >= MOST_VOLATILE || !this._of(item.event).length) {
+        this._letGo(item);
+        return false;
+      }
+      this._volatile++;
+    }
+    this.lane.queue.push(arrival);
+    return true;
+  }
+
+  private _of(event: string): Registered[] {
+    return this._handlers.get(event) ?? [];
+  }
+
+  private _remove(event: string, which: (one: Registered) => boolean): void {
+    this._handlers.set(
+      event,
+      this._of(event).filter((one) => !which(one)),
+    );
+    if (!this._of(event).length) this._handlers.delete(event);
+  }
+
+  private _handle({ item }: Arrival): unknown {
+    if (item.kind === "gap") {
+      if (this._of("@gap").length) return this.emit("@gap", item);
+      console.warn(`heartline: events sent to this session may be lost (${item.reason}), and "@gap" has no handler`);
+      return;
+    }
+    if (item.kind === "volatile") this._volatile--;
+    if (!this._of(item.event).length) this._letGo(item);
+    return this.emit(item.event, item.data, item);
+  }
+
+  private _letGo({ channel, event }: EntryItem | Volatile): void {
+    this._trace("client.let_go", { channel, event });
+  }
+
+  /** One after another; those behind one that returns a promise when that is done. */
+  private _callAll(event: string, handlers: Registered[], data: unknown, item?: Entry | Volatile): unknown {
+    for (let i = 0; i < handlers.length; i++) {
+      const one = handlers[i]!;
+      if (one.once) this._remove(event, (other) => other === one);
+      try {
+        const result = one.handler(data, item);
+        if (isThenable(result)) {
+          const rest = (): unknown => this._callAll(event, handlers.slice(i + 1), data, item);
+          return result.then(rest, (error) => {
+            this._failed(event, error);
+            return rest();
+          });
+        }
+      } catch (error) {
+        this._failed(event, error);
+      }
+    }
+    return;
+  }
+
+  private _failed(event: string, error: unknown): void {
+    if (event === "@error") console.error(error);
+    else this.report(error);
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * What has to outlive the process, written in batches: one at a time, in the order of causes.
+ *
+ * - what is asked for while a batch is being written goes into the next one (test: batches keep the order);
+ * - a store that fails is told and does not stop the connection (test: a failing store is told).
+ */
+
+import type { Place } from "../core/frames.js";
+import type { Saved, SavedMessage } from "../core/saved.js";
+import { proceed } from "./platform.js";
+
+/** A change: a key and its value, null to delete it. */
+export type Change = [key: string, value: string | null];
+
+/**
+ * Where a connection keeps what has to outlive its process. Keys and values are text; keys are few hundred characters.
+ *
+ * One store serves one connection at a time. What `write` was given has to be kept, all of it or the first part, before
+ * the promise resolves; without a promise, before it returns.
+ */
+export interface Store {
+  /** All that is kept. Called once before anything else, and again after `close`. */
+  load(): Record<string, string> | Promise<Record<string, string>>;
+  /** Keep these. Called again only when this is done. */
+  write(changes: Change[]): void | Promise<void>;
+  /** Let go of it: another connection may load. */
+  close?(): void;
+}
+
+/** The writer of one store. `failed` is told what could not be kept, `done` is called after each batch. */
+export class Journal {
+  private _changes = new Map<string, string | null>();
+  private _after: (() => void)[] = [];
+  private _writing = false;
+  private _idle: (() => void)[] = [];
+
+  constructor(
+    private readonly _store: Store,
+    private readonly _failed: (error: unknown) => void,
+    private readonly _done: () => void,
+  ) {}
+
+  /** Have a value kept; call `after` when it is. */
+  put(key: string, value: string | null, after?: () => void): void {
+    this._changes.delete(key); // it takes its place in the order anew
+    this._changes.set(key, value);
+    if (after) this._after.push(after);
+  }
+
+  /** Write what was put; whether something has been written when this returns. */
+  flush(): boolean {
+    if (this._writing || !this._changes.size) return false;
+    const changes = [...this._changes];
+    const after = this._after;
+    this._changes = new Map();
+    this._after = [];
+    this._writing = true;
+    let late = false;
+    const end = (): void => {
+      this._writing = false;
+      for (const call of after) call();
+      if (late) this._done();
+      if (!this._changes.size && !this._writing) for (const call of this._idle.splice(0)) call();
+    };
+    proceed(
+      () => this._store.write(changes),
+      end,
+      (error) => {
+        this._failed(error);
+        end();
+      },
+    );
+    late = true;
+    return !this._writing;
+  }
+
+  /** Resolves when everything is kept. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this._idle.push(resolve);
+      this.flush();
+      if (!this._writing && !this._changes.size) for (const call of this._idle.splice(0)) call();
+    });
+  }
+}
+
+/** What a store held, as the machine takes it. What cannot be read is left out and told. */
+export function savedOf(kept: Record<string, string>, failed: (error: unknown) => void): Saved {
+  const messages: SavedMessage[] = [];
+  const cursors: Record<string, Place> = Object.create(null); // a channel may be called __proto__
+  const saved: { -readonly [K in keyof Saved]: Saved[K] } = { messages, cursors };
+  for (const key of Object.keys(kept)) {
+    try {
+      const value = JSON.parse(kept[key]!);
+      if (key[0] === "m") messages.push(messageOf(value));
+      else if (key[0] === "c") cursors[key.slice(1)] = value;
+      else if (key === "n") saved.nextNumber = value;
+      else if (key === "s") [saved.session, saved.key] = value;
+    } catch (error) {
+      failed(error);
+    }
+  }
+  messages.sort((a, b) => a.n - b.n);
+  return saved;
+}
+
+function messageOf(value: SavedMessage): SavedMessage {
+  if (value.n > 0 && typeof value.event === "string" && typeof value.data === "string") return value;
+  throw new TypeError("a stored message is no message");
+}

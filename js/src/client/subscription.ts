@@ -1,0 +1,239 @@
+/**
+ * A channel as the application reads it: callbacks, or an asynchronous iterator. Several readers of one connection share
+ * what comes; the channel is handled as far as the slowest of them.
+ *
+ * - entries come each once and in order, over any number of links, or a gap comes first
+ *   (test: entries once, in order, over cuts);
+ * - an item counts as handled when the callback ended or the next one is asked for
+ *   (test: handled is asking for the next);
+ * - what came before a refusal is handed over before the refusal (test: entries before a refusal come first);
+ * - a subscription that was closed is followed no longer (test: a closed subscription is unsubscribed).
+ */
+
+import type { Gap } from "../core/effects.js";
+import type { HeartlineError } from "../core/errors.js";
+import type { Json } from "../core/frames.js";
+import type { Arrival } from "./bus.js";
+import type { Entry, Place } from "./items.js";
+import { Lane } from "./lane.js";
+
+/** How to follow a channel. Without `onEntry` iterate over the subscription; the other callbacks are for those with. */
+export interface SubscribeOptions<T> {
+  /** Behind this place (or offset, or entry); "beginning": the oldest entry kept; "now" or nothing: from now on. */
+  readonly since?: Place | number | "now" | "beginning" | undefined;
+  /** Called with each entry, one at a time; a promise is waited for. What it throws is told to "@error". */
+  readonly onEntry?: ((entry: Entry<T>) => unknown) | undefined;
+  /** Called where entries may be lost. Without it that is told to "@error". */
+  readonly onGap?: ((gap: Gap) => unknown) | undefined;
+  /** The server follows the channel for us, on this link again; `state` is its snapshot where it has one. */
+  readonly onReady?: ((state: Json) => unknown) | undefined;
+  /** The server refused the channel or took it away: nothing more comes. Without it that is told to "@error". */
+  readonly onEnd?: ((error: HeartlineError) => unknown) | undefined;
+}
+
+/** An arrival, and how many readers have not handled it. */
+interface Shared {
+  readonly arrival: Arrival;
+  left: number;
+}
+
+/** What a feed needs of its connection. */
+export interface FeedOwner {
+  handled(arrival: Arrival): void;
+  unfollow(feed: Feed): void;
+  wantDelivery(lane: { deliver(): void }): void;
+  report(error: unknown): void;
+  deadEnd(): HeartlineError | null;
+}
+
+/** One followed channel inside the connection. */
+export class Feed {
+  readonly readers: Subscription<unknown>[] = [];
+  granted = false;
+  state: Json;
+  place: Place | null = null;
+  /** Why nothing more comes: refused by the server, or the connection was closed. */
+  over: HeartlineError | null = null;
+  private readonly _pending: Shared[] = [];
+
+  constructor(
+    readonly channel: string,
+    readonly owner: FeedOwner,
+  ) {}
+
+  /** An entry or a gap came. */
+  arrived(arrival: Arrival): void {
+    const shared = { arrival, left: this.readers.length };
+    this._pending.push(shared);
+    for (const reader of this.readers) reader.take(shared);
+  }
+
+  /** The server follows the channel for us. */
+  subscribed(place: Place, state: Json): void {
+    this.granted = true;
+    this.state = state;
+    this.place = this.place ?? place;
+    for (const reader of this.readers) reader.grant();
+  }
+
+  /** One reader is done with this. */
+  done(shared: Shared): void {
+    shared.left--;
+    while (this._pending.length && this._pending[0]!.left <= 0) {
+      const { arrival } = this._pending.shift()!;
+      const item = arrival.item as Entry | Gap;
+      this.place = { epoch: item.epoch, offset: item.kind === "gap" ? item.to : item.offset };
+      this.owner.handled(arrival);
+    }
+  }
+
+  /** Nothing more comes; `tell` unless that is the application's own doing. */
+  end(error: HeartlineError, tell: boolean): void {
+    this.over = error;
+    for (const reader of this.readers) reader.end(error, tell);
+  }
+
+  /** Let everybody who waits look again. */
+  wake(): void {
+    for (const reader of this.readers) reader.wake();
+  }
+}
+
+type Result<T> = IteratorResult<Entry<T> | Gap, undefined>;
+
+/**
+ * What `subscribe` returns. With `onEntry` leave it alone; otherwise iterate: `for await (const item of subscription)`
+ * gives entries and gaps, told apart by `kind`. Leaving such a loop closes the subscription.
+ */
+export class Subscription<T = unknown> {
+  private readonly _lane: Lane<Shared | (() => unknown)>;
+  private _closed = false;
+  private _held: Shared | null = null;
+  private _waiters: { resolve(result: Result<T>): void; reject(error: unknown): void }[] = [];
+  private _readies: { resolve(): void; reject(error: unknown): void }[] = [];
+
+  constructor(
+    private readonly _feed: Feed,
+    private readonly _options: SubscribeOptions<T>,
+  ) {
+    this._lane = new Lane(
+      (item) => (typeof item === "function" ? item() : this._handle(item.arrival.item as Entry<T> | Gap)),
+      (item) => typeof item === "function" || _feed.done(item),
+      (error) => _feed.owner.report(error),
+    );
+    _feed.readers.push(this as Subscription<unknown>);
+    if (_feed.granted) this.grant();
+  }
+
+  /** Its name. */
+  get channel(): string {
+    return this._feed.channel;
+  }
+
+  /** Up to where the channel was handled: pass it as `since`. Null before the server has answered. */
+  get place(): Place | null {
+    return this._feed.place;
+  }
+
+  /** The channel's snapshot as of the last answer of the server; undefined where it has none. */
+  get state(): Json {
+    return this._feed.state;
+  }
+
+  /** Whether nothing more will come: closed here, or refused by the server. */
+  get closed(): boolean {
+    return this._closed || this._feed.over !== null;
+  }
+
+  /** Wait until the server has granted the subscription. Rejects as iterating does. */
+  ready(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this._readies.push({ resolve, reject });
+      this.wake();
+    });
+  }
+
+  /** The next item; the one before counts as handled. For `for await`. */
+  next(): Promise<Result<T>> {
+    if (this._options.onEntry) throw new TypeError("this subscription has a callback, it cannot be iterated as well");
+    const held = this._held;
+    this._held = null;
+    if (held) this._feed.done(held);
+    return new Promise((resolve, reject) => {
+      this._waiters.push({ resolve, reject });
+      this.wake();
+    });
+  }
+
+  /** Leaving a loop closes the subscription. For `for await`. */
+  return(): Promise<Result<T>> {
+    this.close();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** For `for await`; where a runtime has no such symbol, call `next`. */
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** Follow the channel no longer. A second call does nothing; what was not handled comes again if you return. */
+  close(): void {
+    if (this._closed) return;
+    this._closed = true;
+    const { readers, owner } = this._feed;
+    readers.splice(readers.indexOf(this as Subscription<unknown>), 1);
+    const rest = [this._held, ...this._lane.queue.splice(0)];
+    this._held = null;
+    if (!readers.length) owner.unfollow(this._feed);
+    else for (const item of rest) if (item && typeof item === "object") this._feed.done(item);
+    this.wake();
+  }
+
+  /** @internal An item came, or something to call behind those that came before. */
+  take(item: Shared | (() => unknown)): void {
+    this._lane.queue.push(item);
+    if (this._options.onEntry) this._feed.owner.wantDelivery(this._lane);
+    else this.wake();
+  }
+
+  /** @internal The server follows the channel for us. */
+  grant(): void {
+    const { onEntry, onReady } = this._options;
+    const { state } = this;
+    if (onEntry && onReady) this.take(() => onReady(state));
+    this.wake();
+  }
+
+  /** @internal Nothing more comes. */
+  end(error: HeartlineError, tell: boolean): void {
+    const { onEntry, onEnd } = this._options;
+    if (!tell) this._lane.queue.length = 0;
+    else if (onEntry) this.take(() => (onEnd ? onEnd(error) : this._feed.owner.report(error)));
+    this.wake();
+  }
+
+  /** @internal Something happened: hand over what there is, or why nothing comes. */
+  wake(): void {
+    const { over, granted, owner } = this._feed;
+    const { queue } = this._lane;
+    const error = over ?? (this._closed ? new Error("this subscription was closed") : owner.deadEnd());
+    if (granted || error) {
+      for (const { resolve, reject } of this._readies.splice(0)) error ? reject(error) : resolve();
+    }
+    while (this._waiters.length && (queue.length || error)) {
+      const { resolve, reject } = this._waiters.shift()!;
+      if (queue.length) {
+        this._held = queue.shift() as Shared;
+        resolve({ done: false, value: this._held.arrival.item as Entry<T> | Gap });
+      } else if (this._closed) resolve({ done: true, value: undefined });
+      else reject(error);
+    }
+  }
+
+  private _handle(item: Entry<T> | Gap): unknown {
+    const { onEntry, onGap } = this._options;
+    if (item.kind === "entry") return onEntry!(item);
+    if (onGap) return onGap(item);
+    throw new Error(`entries of ${item.channel} may be lost (${item.reason}), and there is no onGap`);
+  }
+}

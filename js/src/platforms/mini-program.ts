@@ -1,0 +1,105 @@
+/**
+ * Mini programs: `wx` of WeChat, `uni` of uni-app, and others that were made after them.
+ *
+ * Their sockets are tasks without a way to remove a listener; `success` of `connectSocket` says nothing; a dial may fail
+ * with an error alone, a close may come seconds late, and a close before open may be ignored.
+ *
+ * - the global socket listeners are never used: they know one socket (test: tasks, never the global listeners);
+ * - a socket that opens after it was left is closed again (test: a left dial is closed).
+ */
+
+import type { Hint, Platform, SmallSocket } from "../client/platform.js";
+import { watchPage } from "./browser.js";
+
+/** The socket of a mini program. */
+export interface SocketTask {
+  send(options: { data: string; fail?: (error: { errMsg: string }) => void }): void;
+  close(options: { code?: number; reason?: string }): void;
+  onOpen(listener: () => void): void;
+  onMessage(listener: (event: { data: string | ArrayBuffer }) => void): void;
+  onClose(listener: (event: { code: number; reason: string }) => void): void;
+  onError(listener: (error: { errMsg: string }) => void): void;
+}
+
+type Listener<T> = (listener: (event: T) => void) => void;
+
+/** What is used of `wx`, `uni` or the like. */
+export interface MiniProgramApi {
+  connectSocket(options: {
+    url: string;
+    protocols: string[];
+    fail: (error: { errMsg: string }) => void;
+    complete: () => void;
+  }): unknown;
+  onAppShow?: Listener<never>;
+  offAppShow?: Listener<never>;
+  onAppHide?: Listener<never>;
+  offAppHide?: Listener<never>;
+  onNetworkStatusChange?: Listener<{ isConnected: boolean }>;
+  offNetworkStatusChange?: Listener<{ isConnected: boolean }>;
+}
+
+/** The runtime of a mini program, or of uni-app anywhere: pass `wx` or `uni`. */
+export function miniProgram(api: MiniProgramApi): Platform {
+  return {
+    connectSocket: (url, protocols) => taskSocket(api, url, protocols),
+    watch(hint) {
+      const stops = [watchApp(api, hint)];
+      if (typeof document !== "undefined") stops.push(watchPage(hint)); // uni-app in a browser
+      return () => stops.forEach((stop) => stop());
+    },
+  };
+}
+
+function taskSocket(api: MiniProgramApi, url: string, protocols: string[]): SmallSocket {
+  let task: SocketTask | null = null;
+  let left: { code?: number; reason?: string } | null = null;
+  const socket: SmallSocket = {
+    onopen: null,
+    onmessage: null,
+    onclose: null,
+    onerror: null,
+    send: (data) => task!.send({ data, fail }),
+    close(code = 1000, reason = "") {
+      left = { code, reason };
+      task?.close(left);
+    },
+  };
+  function fail(error: unknown): void {
+    void Promise.resolve().then(() => socket.onerror?.(error)); // never before the handlers are set
+  }
+  const attach = (made: unknown): void => {
+    if (!made) return fail({ errMsg: "no socket was made" });
+    task = made as SocketTask;
+    if (left) task.close(left);
+    task.onOpen(() => (left ? task!.close(left) : socket.onopen?.({})));
+    task.onMessage((event) => socket.onmessage?.(event));
+    task.onClose((event) => socket.onclose?.(event ?? {}));
+    task.onError(fail);
+  };
+  // With `complete` uni-app returns a task and no promise; some H5 builds of others return a promise.
+  const made = api.connectSocket({ url, protocols, fail, complete() {} });
+  if (made && typeof (made as PromiseLike<unknown>).then === "function") {
+    (made as PromiseLike<unknown>).then(attach, fail);
+  } else {
+    attach(made);
+  }
+  return socket;
+}
+
+function watchApp(api: MiniProgramApi, hint: Hint): () => void {
+  const shown = (): void => hint("the app is shown", true);
+  const hidden = (): void => hint("the app is hidden", false);
+  const network = ({ isConnected }: { isConnected: boolean }): void => hint("the network changed", isConnected);
+  api.onAppShow?.(shown);
+  api.onAppHide?.(hidden);
+  api.onNetworkStatusChange?.(network);
+  let over = false;
+  return () => {
+    if (over) return;
+    over = true;
+    api.offAppShow?.(shown);
+    api.offAppHide?.(hidden);
+    api.offNetworkStatusChange?.(network);
+  };
+}

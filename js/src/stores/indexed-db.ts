@@ -1,0 +1,50 @@
+/**
+ * A store in IndexedDB: as much as the browser allows, each batch kept whole or not at all.
+ *
+ * - what was written is there after a reload (test: stores keep what they were given).
+ */
+
+import type { Store } from "../client/journal.js";
+import { type Slot, takeSlot } from "./slots.js";
+
+/** A store under `name`. One page at a time has it, where there are Web Locks. */
+export function indexedDBStore(name = "main"): Store {
+  let slot: Slot | null = null;
+  let db: IDBDatabase | null = null;
+  const table = (mode: IDBTransactionMode): IDBObjectStore => db!.transaction("kept", mode).objectStore("kept");
+  return {
+    async load() {
+      slot = await takeSlot(name);
+      const opening = indexedDB.open(`heartline/${slot.name}`);
+      opening.onupgradeneeded = () => opening.result.createObjectStore("kept");
+      db = await done(opening);
+      const [keys, values] = await Promise.all([done(table("readonly").getAllKeys()), done(table("readonly").getAll())]);
+      const kept: Record<string, string> = Object.create(null);
+      keys.forEach((key, i) => (kept[String(key)] = values[i]));
+      return kept;
+    },
+    write(changes) {
+      return new Promise((resolve, reject) => {
+        const kept = table("readwrite");
+        for (const [key, value] of changes) {
+          if (value === null) kept.delete(key);
+          else kept.put(value, key);
+        }
+        kept.transaction.oncomplete = () => resolve();
+        kept.transaction.onabort = () => reject(kept.transaction.error);
+      });
+    },
+    close() {
+      db?.close();
+      slot?.release();
+      db = slot = null;
+    },
+  };
+}
+
+function done<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}

@@ -1,0 +1,58 @@
+/**
+ * One page at a time has a stored session: who takes it holds a Web Lock. Pages beside it get slots of their own.
+ *
+ * - two pages never have one slot (test: two pages never share a stored session);
+ * - a page that is reloaded gets its own slot again, one that was opened anew the first that is free
+ *   (test: a reload gets its slot again).
+ */
+
+/** A slot that is held. `name` is that of the store, with a number behind it from the second on. */
+export interface Slot {
+  readonly name: string;
+  release(): void;
+}
+
+const RELOAD_TAKES = 1000; // milliseconds until the page before this one has let go
+
+/** Take the slot this tab had, else the first that is free. */
+export async function takeSlot(name: string): Promise<Slot> {
+  const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
+  if (!locks) return { name, release() {} };
+  const key = `heartline/${name}`;
+  const mine = session((tab) => tab.getItem(key));
+  if (mine) {
+    const slot = await tryLock(locks, mine, RELOAD_TAKES); // a duplicated tab finds it held
+    if (slot) return slot;
+  }
+  for (let i = 0; ; i++) {
+    const free = i ? `${name}:${i}` : name;
+    const slot = await tryLock(locks, free, 0);
+    if (slot) {
+      session((tab) => tab.setItem(key, free));
+      return slot;
+    }
+  }
+}
+
+function tryLock(locks: LockManager, name: string, wait: number): Promise<Slot | null> {
+  return new Promise((resolve) => {
+    const giveUp = new AbortController();
+    const timer = wait ? setTimeout(() => giveUp.abort(), wait) : undefined;
+    locks
+      .request(`heartline/${name}`, wait ? { signal: giveUp.signal } : { ifAvailable: true }, (lock) => {
+        clearTimeout(timer);
+        if (!lock) return resolve(null);
+        return new Promise<void>((release) => resolve({ name, release }));
+      })
+      .catch(() => resolve(null));
+  });
+}
+
+/** `sessionStorage`, which belongs to one tab; some pages may not use it. */
+function session<T>(use: (tab: Storage) => T): T | null {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return null;
+  }
+}
