@@ -100,14 +100,19 @@ class Bench:
 
     async def wait_all(self, answers: Iterable[MaybeAwaitable[_T]]) -> list[_T]:
         """The answers of calls that were all begun before any was waited for."""
-        begun = [asyncio.ensure_future(one) if isinstance(one, Awaitable) else one for one in answers]
-        waiting = [one for one in begun if isinstance(one, asyncio.Future)]
+        waiting: dict[int, asyncio.Future[_T]] = {}
+        told: dict[int, _T] = {}
+        for i, answer in enumerate(answers):
+            if isinstance(answer, Awaitable):
+                waiting[i] = asyncio.ensure_future(answer)
+            else:
+                told[i] = answer
         if waiting:
-            _, late = await asyncio.wait(waiting, timeout=self.patience)
+            _, late = await asyncio.wait(waiting.values(), timeout=self.patience)
             for call in late:
                 call.cancel()
-            assert not late, f"{len(late)} of {len(begun)} calls without answer within {self.patience} s"
-        return [one.result() if isinstance(one, asyncio.Future) else one for one in begun]
+            assert not late, f"{len(late)} of {len(waiting)} calls without answer within {self.patience} s"
+        return [waiting[i].result() if i in waiting else told[i] for i in range(len(waiting) + len(told))]
 
     # the calls, shorter
 
