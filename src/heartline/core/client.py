@@ -65,10 +65,7 @@ _REFUSALS = {code.name.lower(): code for code in Code if 4200 <= code < 4300}
 
 
 class ClientMachine:
-    """One client. `instance` is random for each process; `saved` is None for an outbox in memory.
-
-    A durable client whose disk has to be read first begins with `Saved()`, and calls `restore` before anything else.
-    """
+    """One client. `instance` is random for each process; `saved` is None for an outbox in memory."""
 
     def __init__(
         self,
@@ -100,7 +97,7 @@ class ClientMachine:
             self.restore(saved)
 
     def restore(self, saved: Saved) -> None:
-        """Begin with what a process before this one kept. Raises RuntimeError for a machine that has begun already."""
+        """Begin with what a process before this one kept, after `Saved()` said that it will be told. RuntimeError later."""
         if self.state is not State.IDLE or len(self._up.outbox) or not self._up.outbox.durable:
             raise RuntimeError("restore: only for a durable client that was not used yet")
         self._me.restore(saved.session, saved.key)
@@ -383,8 +380,7 @@ class ClientMachine:
             raise BadFrame("expected welcome or refused")
 
     def _welcomed(self, frame: Welcome, now: float) -> None:
-        body = frame.body
-        known = self.session is not None
+        body, known = frame.body, self.session is not None
         self._me.check(body)
         if body.received > self._up.outbox.highest_written:
             self._outgrown(body.received)
