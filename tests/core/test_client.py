@@ -547,3 +547,15 @@ def test_a_trace_tells_every_move() -> None:
     machine.opened(1, 2.0)
     assert json.loads(machine.drain()[-1].payload)[1]["client"] == {"name": "x"}  # type: ignore[union-attr]
     assert LIMITS["window"] == 256
+
+
+def test_a_durable_client_is_restored_before_its_first_step() -> None:
+    kit = Kit(saved=Saved())
+    kit.machine.restore(Saved("s", "k", 9, (Message(4, Kind.SEND, "e", b"1"),), {"@": ("i", 2)}))
+    assert kit.machine.session == "s"
+    assert [m.n for m in kit.machine.outbox] == [4]
+    assert kit.send() == 9
+    with pytest.raises(RuntimeError, match="restore"):
+        kit.machine.restore(Saved())
+    with pytest.raises(RuntimeError, match="restore"):
+        Kit().machine.restore(Saved())
