@@ -157,6 +157,8 @@ class Session:
         self.results: dict[int, bytes] = {}
         self.results_bytes: int = 0
         self.ended: set[int] = set()
+        self.pace: float
+        self.ahead: float
         self.pace, self.ahead = _pace(limits)
         self.paid_until: float = -math.inf
         self.ready: bool = False
