@@ -124,6 +124,25 @@ def test_a_crash_ends_what_was_begun() -> None:
     asyncio.run(run_check(check, lambda: Endless(durable=True), crash=same))
 
 
+def test_a_crashed_broker_is_heard_no_more() -> None:
+    class Restarted(MemoryBroker):
+        old: Any = None
+
+        def start(self, node: str, on_entry: Any, on_release: Any) -> None:
+            self.old, self.new = getattr(self, "new", None), on_entry
+            super().start(node, on_entry, on_release)
+
+    async def check(bench: Bench) -> None:
+        await bench.crash()
+        broker: Any = bench.broker
+        broker.old("a", LogEntry(1, 0, "e", b"1"))
+        assert bench.announced == []
+        broker.new("a", LogEntry(1, 0, "e", b"1"))
+        assert len(bench.announced) == 1
+
+    asyncio.run(run_check(check, lambda: Restarted(durable=True), crash=same))
+
+
 # brokers that are wrong in one respect
 
 

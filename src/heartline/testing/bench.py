@@ -36,6 +36,7 @@ class Bench:
         self.advance = advance
         self.session_ttl = session_ttl
         self._crash = crash
+        self._run: object = None
         self._begun: list[asyncio.Future[Any]] = []
         self.announced: list[tuple[str, LogEntry]] = []
         self.on_announced: Callable[[str, LogEntry], None] = lambda _channel, _entry: None
@@ -43,7 +44,13 @@ class Bench:
 
     async def start(self) -> None:
         """Begin, as the server does."""
-        await self.wait(self.broker.start(NODE, self._on_entry, lambda _session: True))
+        run = self._run = object()
+
+        def on_entry(channel: str, entry: LogEntry) -> None:
+            if run is self._run:  # not from a broker that crashed and does not know it
+                self._on_entry(channel, entry)
+
+        await self.wait(self.broker.start(NODE, on_entry, lambda _session: True))
 
     async def stop(self) -> None:
         """End, as the server does."""
@@ -57,6 +64,7 @@ class Bench:
         for call in begun:
             call.cancel()
         await asyncio.gather(*begun, return_exceptions=True)
+        self._run = None
         self.announced.clear()
         self.broker = await self.wait(self._crash(self.broker))
         await self.start()
