@@ -35,6 +35,8 @@ class Child:
         self.process = process
         self.said: deque[str] = deque(maxlen=KEPT)
         self.tasks: list[asyncio.Task[None]] = []
+        self.spoke: asyncio.Event = asyncio.Event()
+        """it said something on stderr, or never will"""
 
     async def first_line(self) -> str:
         """The first line on stdout. Raises Stop when there is none."""
@@ -47,6 +49,13 @@ class Child:
             await self.gone()
             raise Stop(f"the {self.name} did not start: {self.last_words()}", 1)
         return line.decode().strip()
+
+    async def first_word(self) -> None:
+        """Wait until it has said something on stderr, or has ended. Raises Stop when neither comes."""
+        try:
+            await asyncio.wait_for(self.spoke.wait(), START)
+        except TimeoutError:
+            raise Stop(f"the {self.name} did not start within {START:.0f} s", 1) from None
 
     async def gone(self) -> int:
         """Wait for its end and for everything it said; its exit status, negative for a signal."""
@@ -119,6 +128,12 @@ class Children:
             await asyncio.wait(tasks)
 
     async def _hear(self, child: Child, stream: asyncio.StreamReader) -> None:
+        try:
+            await self._hear_lines(child, stream)
+        finally:
+            child.spoke.set()
+
+    async def _hear_lines(self, child: Child, stream: asyncio.StreamReader) -> None:
         while True:
             try:
                 line = await stream.readline()
@@ -130,6 +145,7 @@ class Children:
             if text.startswith("{"):
                 with contextlib.suppress(ValueError):  # a kill may cut it off
                     self._heard(child.name, json.loads(text))
+                    child.spoke.set()
             elif text:
                 child.said.append(text)
                 self._heard(child.name, text)

@@ -106,6 +106,8 @@ class LinkWatch:
 
     def __init__(self, connection: "Connection", args: argparse.Namespace) -> None:
         self.links: int = 0
+        self.resumed: int = 0
+        """those of `links` on which the session went on"""
         self.lost: int = 0
         self.longest_outage: float = 0.0
         self.dead_end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -135,6 +137,7 @@ class LinkWatch:
         longest = max(self.longest_outage, outage or 0.0) if self.links else self.longest_outage
         return {
             "links": self.links,
+            "resumed": self.resumed,
             "lost": self.lost,
             "outage": None if outage is None else round(outage, 3),
             "longest_outage": round(longest, 3),
@@ -147,6 +150,7 @@ class LinkWatch:
             say(f"{change.old.value} -> {change.new.value}: {change.reason}{_when(change)}")
         up = change.new in {State.OPEN, State.MOVING}
         if up and self._down_since is not None:
+            self.resumed += change.reason == "resumed"
             self._outage_ends()
         elif not up and self._down_since is None:
             moving_on = change.old is State.MOVING and change.new is State.GREETING

@@ -2,12 +2,14 @@
 
 import dataclasses
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from .terminal import StatusLine, bar, say
 from .texts import Difference, Text
 
+KILLED = ("server", "sender", "listener")
 PLAIN_EVERY = 2.0  # seconds between lines where there is no terminal
 
 
@@ -26,9 +28,10 @@ class Tally:
     freezes: int = 0
     refused: int = 0
     bytes_lost: int = 0
-    kills: int = 0
-    lost: dict[str, int] = field(default_factory=dict)
-    """links that died, by process"""
+    skipped: int = 0
+    """lines that a sender found to be taken over when it began"""
+    kills: dict[str, int] = field(default_factory=dict)
+    """by process"""
     outage: dict[str, float] = field(default_factory=dict)
     """processes that have no link now, and since how many seconds"""
     longest_outage: float = 0.0
@@ -37,7 +40,12 @@ class Tally:
     ended: float = 0.0
     _last_line: float = 0.0
     _told: float = field(default_factory=time.monotonic)
-    _incarnation: dict[str, int] = field(default_factory=dict)
+    _lives: dict[str, Counter[str]] = field(default_factory=dict)
+    """counts of the clients that live now"""
+    _former: Counter[str] = field(default_factory=Counter)
+    """and of those before, together"""
+    _killed_at: dict[str, float] = field(default_factory=dict)
+    """clients that have had no link since they were killed"""
 
     @property
     def seconds(self) -> float:
@@ -47,14 +55,21 @@ class Tally:
     @property
     def links_died(self) -> int:
         """Links that senders and listeners have lost."""
-        return sum(self.lost.values()) + sum(self._incarnation.values())
+        return self._links("lost")
+
+    def _links(self, what: str) -> int:
+        return sum((life[what] for life in self._lives.values()), self._former[what])
 
     def client_said(self, name: str, counts: dict[str, Any]) -> None:
         """A line of --stats-every."""
-        self._incarnation[name] = counts["lost"]
+        if name not in self._lives:
+            self.skipped += counts.get("sent", 0)
+        self._lives[name] = Counter({what: counts[what] for what in ("links", "resumed", "lost")})
         self.longest_outage = max(self.longest_outage, counts["longest_outage"])
         if counts["outage"] is None:
             self.outage.pop(name, None)
+            if (since := self._killed_at.pop(name, None)) is not None:
+                self.longest_outage = max(self.longest_outage, time.monotonic() - since)
         else:
             self.outage[name] = counts["outage"]
         if "sent" in counts:
@@ -62,10 +77,16 @@ class Tally:
         else:
             self.gaps = max(self.gaps, counts["gaps"])
 
-    def client_ended(self, name: str, *, killed: bool = False) -> None:
+    def ended_life(self, name: str, *, killed: bool) -> None:
         """A process is gone; the next one of its name counts its links anew."""
-        self.lost[name] = self.lost.get(name, 0) + self._incarnation.pop(name, 0) + killed
-        self.kills += killed
+        self.kills[name] = self.kills.get(name, 0) + killed
+        if (counts := self._lives.pop(name, None)) is None:
+            return
+        linked = name not in self.outage
+        counts["lost"] += killed and linked
+        self._former += counts
+        if killed:
+            self._killed_at.setdefault(name, time.monotonic() - self.outage.get(name, 0.0))
         self.outage.pop(name, None)
 
     def proxy_said(self, event: dict[str, Any]) -> None:
@@ -78,14 +99,13 @@ class Tally:
         if what == "summary":
             self.bytes_lost += int(event["bytes_lost"])
 
-    def line_received(self, size: int) -> None:
-        """A line arrived at the listener."""
+    def arrived(self, lines: int, size: int) -> None:
+        """So much is in the output now."""
         now = time.monotonic()
-        if self._last_line:
+        if self._last_line and not self.ended:
             self.longest_silence = max(self.longest_silence, now - self._last_line)
         self._last_line = now
-        self.received += 1
-        self.received_bytes += size
+        self.received, self.received_bytes = lines, size
 
     def show(self, status: StatusLine) -> None:
         """Show how it goes."""
@@ -116,7 +136,10 @@ class Tally:
             "freezes": self.freezes,
             "dials_refused": self.refused,
             "bytes_lost": self.bytes_lost,
-            "listener_kills": self.kills,
+            **{f"{name}_kills": self.kills.get(name, 0) for name in KILLED},
+            "lines_skipped": self.skipped,
+            "links": self._links("links"),
+            "sessions_resumed": self._links("resumed"),
             "longest_outage": round(self.longest_outage, 3),
             "longest_silence": round(self.longest_silence, 3),
             "seconds": round(self.seconds, 3),
@@ -132,8 +155,6 @@ class Tally:
         faults = f"{_many(self.cuts, 'cut')}, {_many(self.freezes, 'freeze')}"
         if self.refused:
             faults += f", {_many(self.refused, 'dial')} refused"
-        if self.kills:
-            faults += f", listener killed {_many(self.kills, 'time')}"
         size, unended = self.text.size + self.text.unended, " (with the line feed its last line lacks)"
         silence = self.longest_silence
         rows = [
@@ -143,6 +164,7 @@ class Tally:
             ("received", f"{self.received:,}"),
             ("links that died", f"{self.links_died:,}  ({faults}; {self.bytes_lost:,} bytes lost on the way)"),
             ("longest outage", f"{self.longest_outage:.1f} s without a link, {silence:.1f} s without a new line"),
+            *self._report_kills(),
             ("time", f"{self.seconds:.1f} s, {self.received / max(self.seconds, 1e-9):,.0f} lines/s"),
             ("input", f"{size:,} bytes{unended if self.text.unended else ''}"),
             ("output", f"{self.received_bytes:,} bytes"),
@@ -158,6 +180,14 @@ class Tally:
         if not problems and difference is None:
             lines.append("kept: every line once, in order, byte for byte the same")
         return "\n".join(lines)
+
+    def _report_kills(self) -> list[tuple[str, str]]:
+        kills = [f"{name} {_many(self.kills[name], 'time')}" for name in KILLED if self.kills.get(name)]
+        if not kills:
+            return []
+        went_on = f"{self.skipped:,} lines skipped as taken over, " if self.kills.get("sender") else ""
+        went_on += f"{self._links('resumed'):,} of {self._links('links'):,} links resumed their session"
+        return [("kill -9", ", ".join(kills)), ("went on", went_on)]
 
 
 def _many(amount: int, what: str) -> str:

@@ -35,6 +35,11 @@ def maybe_ever(text: str) -> float:
     return math.inf if text.strip().lower() == "inf" else seconds(text)
 
 
+def every(text: str) -> float:
+    """A time above 0, or inf for never."""
+    return math.inf if text.strip().lower() == "inf" else above_0(text)
+
+
 def size(text: str) -> int:
     """A number of bytes: 65536, 64k, 256M, 1G."""
     found = re.fullmatch(r"(\d+)\s*([kmg]?)(?:i?b)?", text.strip().lower())
