@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ def describe(packages: Iterable[str]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
         "commit": _commit(),
         "packages": {name: version(name) for name in sorted(set(packages))},
     }

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .model import Bench, Outcome, Peer, Sample
+from .model import ALONE, Bench, Outcome, Peer, Sample
 
 SERVER_CORE, LOAD_CORE = "0", "1"
 START_LIMIT = 20.0
@@ -33,10 +33,16 @@ def run_bench(bench: Bench, peers: dict[str, Peer], program: Path, *, quick: boo
 
 def run_once(peer: Peer, words: Sequence[str], program: Path) -> Sample:
     """One load on a fresh peer."""
+    if peer.dialect == ALONE:
+        return _sample(peer, [*peer.command, *words])
     with serving(peer) as (port, pid):
         command = ["taskset", "-c", LOAD_CORE, str(program), *words]
         command += ["--dialect", peer.dialect, "--port", str(port), "--server-pid", str(pid)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_LIMIT)
+        return _sample(peer, command)
+
+
+def _sample(peer: Peer, command: Sequence[str]) -> Sample:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_LIMIT)
     if done.returncode:
         raise Failed(f"{peer.name}: {done.stderr.strip() or f'the load ended with {done.returncode}'}")
     sample: Sample = json.loads(done.stdout)

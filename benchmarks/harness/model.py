@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+ALONE = "alone"
+
 
 @dataclass(frozen=True)
 class Peer:
-    """A server to be measured: `command` starts it; it prints {"port": n} when it listens.
+    """What is measured: `command` starts a server, which prints {"port": n} when it listens.
 
-    `dialect` is what it speaks with the load generator (loadgen/dialect.c); `packages` are told with the results.
+    `dialect` is what it speaks with the load generator (loadgen/dialect.c), or ALONE: then there is no load generator,
+    `command` with the words of the load does the work and prints the sample. `packages` are told with the results.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Bench:
     `load` are the words for the load generator, `quick` what is added or changed in the short form. The first metric
     is the one that counts: `targets` are the least ratios to other peers, `limit` the worst value of our own. `cost`
     is the same work seen as processor time of the server, which suffers less from whatever else the machine does.
+    Each `group` has a record of its own, and a table in docs/performance.md.
     """
 
     name: str
@@ -56,6 +60,7 @@ class Bench:
     limit: float | None = None
     rounds: int = 5
     quick_rounds: int = 3
+    group: str = "links"
 
 
 Sample = dict[str, float]

@@ -40,7 +40,8 @@ def _row(bench: Bench, name: str, ours: list[Sample], theirs: list[Sample]) -> R
     if is_ours:
         ratio = _spread(metric, theirs)
         if bench.limit is not None:
-            target, met = f"≤ {metric.tell(bench.limit)}", value <= bench.limit
+            met = value >= bench.limit if metric.more_is_better else value <= bench.limit
+            target = f"{'≥' if metric.more_is_better else '≤'} {metric.tell(bench.limit)}"
     else:
         ratios = ratios_of(metric, ours, theirs)
         ratio = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

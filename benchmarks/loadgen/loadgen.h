@@ -4,7 +4,7 @@
  * dialect.c  what is said on them: "echo" to bare peers, "heartline.1" in full sessions
  * dial.c     many connections, some at a time
  * measure.c  clocks, a histogram of latencies, CPU time and memory of the server, JSON
- * echo.c fanout.c idle.c resume.c   one kind of load each; main.c reads the options and runs one
+ * echo.c fanout.c idle.c publish.c resume.c   one kind of load each; main.c reads the options and runs one
  *
  * Whatever does not go as it must (a wrong answer, a missing one, a lost connection) ends the program with a sentence
  * on stderr and status 1: a benchmark of a wrong server means nothing.
@@ -121,6 +121,7 @@ void json_end(void);
 void echo_run(void);
 void fanout_run(void);
 void idle_run(void);
+void publish_run(void);
 void resume_run(void);
 
 /* --- dial.c --- */

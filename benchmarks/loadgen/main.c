@@ -22,15 +22,15 @@ static const struct { const char *name; int *integer; double *real; const char *
     {"--server-pid", &options.server_pid, 0, 0, "whose CPU time and memory to tell"},
     {"--connections", &options.connections, 0, 0, "how many"},
     {"--dialling", &options.dialling, 0, 0, "how many of them may be in their handshake at a time"},
-    {"--window", &options.window, 0, 0, "echo: requests under way on each connection"},
+    {"--window", &options.window, 0, 0, "echo, publish: so many under way on each connection; resume: publications at a time"},
     {"--size", &options.size, 0, 0, "bytes of payload"},
     {"--messages", &options.messages, 0, 0, "fanout, resume: how many are published"},
     {"--burst", &options.burst, 0, 0, "fanout: how many of them at a time"},
     {"--warm", &options.warm, 0, 0, "idle: connections before the first look at the memory; fanout: messages"},
     {"--calls", &options.calls, 0, 0, "idle: requests each connection makes before it rests"},
     {"--spin", &options.spin, 0, 0, "1: never sleep, so that the server need not pay for waking this process (default)"},
-    {"--warmup", 0, &options.warmup, 0, "echo: seconds before the measurement"},
-    {"--seconds", 0, &options.seconds, 0, "echo: how long to measure"},
+    {"--warmup", 0, &options.warmup, 0, "echo, publish: seconds before the measurement"},
+    {"--seconds", 0, &options.seconds, 0, "echo, publish: how long to measure"},
     {"--settle", 0, &options.settle, 0, "idle, resume: seconds of quiet"},
     {"--limit", 0, &options.limit, 0, "seconds after which a phase has failed"},
 };
@@ -46,7 +46,7 @@ void die(const char *format, ...) {
 }
 
 static void usage(void) {
-    fprintf(stderr, "usage: loadgen echo|fanout|idle|resume --port N [--option value ...]\n");
+    fprintf(stderr, "usage: loadgen echo|fanout|idle|publish|resume --port N [--option value ...]\n");
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) fprintf(stderr, "  %-14s %s\n", table[i].name, table[i].help);
     exit(2);
 }
@@ -79,6 +79,7 @@ int main(int count, char **words) {
     if (!strcmp(options.load, "echo")) echo_run();
     else if (!strcmp(options.load, "fanout")) fanout_run();
     else if (!strcmp(options.load, "idle")) idle_run();
+    else if (!strcmp(options.load, "publish")) publish_run();
     else if (!strcmp(options.load, "resume")) resume_run();
     else usage();
     return 0;

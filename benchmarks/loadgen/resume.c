@@ -47,12 +47,13 @@ static int publisher_open(void) { return publisher_ready; }
 static int all_acked(void) { return publisher.answered >= publisher.next; }
 
 static void publish_missed(void) {
+    if (options.window < 1 || options.window > SPAN / 2) die("--window must be 1 to %d", SPAN / 2);
     net_dial(&publisher, -1, options.path, dialect->subprotocol);
     net_run(publisher_open, options.limit, "connecting the publisher");
     for (int i = 0; i < options.messages; i++) {
         number_message(message, (uint64_t)i);
         dialect->publish(&publisher, options.channel, message, (size_t)options.size);
-        if (i % 8 == 7 || i == options.messages - 1) {
+        if ((i + 1) % options.window == 0 || i == options.messages - 1) {
             net_flush(&publisher);
             net_run(all_acked, options.limit, "publishing");
         }
@@ -77,6 +78,7 @@ void resume_run(void) {
     json_begin();
     json_number("connections", options.connections);
     json_number("per_second", options.connections / (to.at - from.at));
+    json_number("entries_per_second", (double)options.connections * options.messages / (to.at - from.at));
     json_number("welcomed_s", last_welcome - from.at);
     json_usage(from, to);
     json_end();

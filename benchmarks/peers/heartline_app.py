@@ -1,29 +1,42 @@
-"""heartline as an application would use it: a typed handler, a channel that clients may publish to."""
+"""heartline as an application would use it: a typed handler, channels that clients may publish to."""
+
+import argparse
+import contextlib
 
 from benchmarks.harness.measure import python
 from benchmarks.harness.model import Peer
 
+PACKAGES = ("heartline", "picows", "aiofastnet", "msgspec", "uvloop")
 PEER = Peer(
     "heartline",
     "full sessions: numbered, acknowledged, resumable; a typed async handler",
     python("benchmarks.peers.heartline_app"),
     "heartline.1",
-    ("heartline", "picows", "aiofastnet", "msgspec", "uvloop"),
+    PACKAGES,
 )
 
 
 def main() -> None:
-    """Serve until SIGTERM."""
-    from heartline import Server, Session
+    """Serve until SIGTERM: in memory, with `--durable` in a new file, with `--file` in that one."""
+    from benchmarks.alone.place import fresh_folder
+    from heartline import Server, ServerLimits, Session
 
-    app = Server()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--durable", action="store_true")
+    parser.add_argument("--file")
+    asked = parser.parse_args()
+    with fresh_folder() if asked.durable else contextlib.nullcontext() as folder:
+        file = f"{folder}/bench.db" if asked.durable else asked.file
+        limits = ServerLimits(rate=None, frames=1e9)  # one client is to show what the server can do
+        app = Server(broker=f"sqlite:///{file}" if file else "memory://", limits=limits)
 
-    @app.on("echo")
-    async def echo(session: Session, text: str) -> str:
-        return text
+        @app.on("echo")
+        async def echo(session: Session, text: str) -> str:
+            return text
 
-    app.channel("{name}", publish=True, history=1000)
-    app.run(port=0, drain=0.0, ready=lambda address: print(f'{{"port": {address.port}}}', flush=True))
+        app.channel("long/{name}", publish=True, history=10_000_000, history_bytes=1 << 40)
+        app.channel("{name}", publish=True, history=1000)
+        app.run(port=0, drain=0.0, ready=lambda address: print(f'{{"port": {address.port}}}', flush=True))
 
 
 if __name__ == "__main__":
