@@ -1,12 +1,11 @@
 /**
  * Builds `dist/`: ES module and CommonJS, small and for ES2017, with types for both.
  *
- * Names that begin with `_` are private and become short; nothing else is renamed, so that stack traces and debuggers
- * show the names of the documentation.
+ * Names that are neither public nor on the wire nor stored become short.
  */
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
@@ -15,39 +14,58 @@ import { minify } from "terser";
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 rmSync("dist", { recursive: true, force: true });
 
-const PRIVATE = /^_/;
+execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { stdio: "inherit" });
+cpSync("dist/types", "dist/types-cjs", { recursive: true });
+
+/** Every word of the public types, of the frames and of what is stored: these names stay. */
+const PUBLIC = [
+  ...["bus", "connect", "connection", "items", "journal", "options", "receipts", "scope", "subscription"].map(
+    (name) => `dist/types/client/${name}.d.ts`,
+  ),
+  ...["errors", "frames", "policy", "saved", "states"].map((name) => `dist/types/core/${name}.d.ts`),
+  // and every word of the code that speaks to a platform, whose names nobody lists
+  ...["client/platform", "client/link", "platforms/browser", "platforms/mini-program", "platforms/detect"].map(
+    (name) => `src/${name}.ts`,
+  ),
+  ...["indexed-db", "key-value", "slots"].map((name) => `src/stores/${name}.ts`),
+];
+const words = PUBLIC.flatMap((name) => readFileSync(name, "utf8").match(/\b[a-zA-Z]\w*/g));
+// of effects.ts only these reach an application
+const items = ["kind", "channel", "epoch", "offset", "event", "data", "after", "to", "reason"];
+const change = ["old", "new", "attempt", "code", "retryIn"];
+const reserved = [...new Set([...words, ...items, ...change])];
 
 /** Bundle one entry and write it in one format. */
-async function bundle(entry, format, out, options = {}) {
+async function bundle(entry, format, out) {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
-    format: "esm",
+    format,
     target: "es2017",
     platform: "neutral",
     write: false,
-    ...options,
   });
   const { code } = await minify(outputFiles[0].text, {
     ecma: 2017,
-    module: true,
+    module: format === "esm",
+    toplevel: true,
     compress: { passes: 3, unsafe_arrows: true, pure_getters: true },
-    mangle: { properties: { regex: PRIVATE } },
+    mangle: { properties: { reserved, keep_quoted: true } },
     format: { comments: false },
   });
-  if (format === "esm") return writeFileSync(out, code);
-  const common = await build({ stdin: { contents: code }, format, target: "es2017", minify: true, write: false });
-  writeFileSync(out, common.outputFiles[0].text);
+  writeFileSync(out, code);
+}
+
+/** What runs in Node only is bundled and left readable. */
+async function copy(entry, format, outfile) {
+  await build({ entryPoints: [entry], bundle: true, format, platform: "node", target: "node18", outfile });
 }
 
 for (const folder of ["dist/esm", "dist/cjs", "dist/testing"]) mkdirSync(folder, { recursive: true });
 await bundle("src/index.ts", "esm", "dist/esm/index.js");
 await bundle("src/index.ts", "cjs", "dist/cjs/index.js");
-const node = { platform: "node" };
-await bundle("src/testing/index.ts", "esm", "dist/testing/index.js", node);
-await bundle("src/testing/index.ts", "cjs", "dist/testing/index.cjs", node);
+await copy("src/testing/index.ts", "esm", "dist/testing/index.js");
+await copy("src/testing/index.ts", "cjs", "dist/testing/index.cjs");
 
-execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { stdio: "inherit" });
-cpSync("dist/types", "dist/types-cjs", { recursive: true });
 const commonjs = JSON.stringify({ type: "commonjs" });
 for (const folder of ["dist/cjs", "dist/types-cjs"]) writeFileSync(`${folder}/package.json`, commonjs);

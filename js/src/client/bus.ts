@@ -105,7 +105,7 @@ export class Bus {
   }
 
   private _of(event: string): Registered[] {
-    return this._handlers.get(event) ?? [];
+    return this._handlers.get(event) || [];
   }
 
   private _remove(event: string, which: (one: Registered) => boolean): void {
@@ -119,7 +119,7 @@ export class Bus {
   private _handle({ item }: Arrival): unknown {
     if (item.kind === "gap") {
       if (this._of("@gap").length) return this.emit("@gap", item);
-      console.warn(`heartline: events sent to this session may be lost (${item.reason}), and "@gap" has no handler`);
+      console.warn(`heartline: events may be lost (${item.reason}), and "@gap" has no handler`);
       return;
     }
     if (item.kind === "volatile") this._volatile--;

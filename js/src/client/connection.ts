@@ -45,7 +45,8 @@ export class Connection {
   readonly url: string;
   private readonly _shell: Shell;
   private readonly _holders = new Set<unknown>();
-  private _earlyBytes = 0; // of what waits for the store
+  private _early = 0; // messages that wait for the store
+  private _earlyBytes = 0;
 
   constructor(
     url: string,
@@ -68,12 +69,14 @@ export class Connection {
 
   /** The session's public name; null before the first welcome. */
   get sessionId(): string | null {
-    return this._shell.machine?.session ?? null;
+    const { machine } = this._shell;
+    return machine && machine.session;
   }
 
   /** Messages that have no outcome yet. */
   get pending(): number {
-    return (this._shell.machine?.outbox.size ?? 0) + this._shell.early;
+    const { machine } = this._shell;
+    return machine ? machine.outbox.size : this._early;
   }
 
   /** Receipts of the messages that an earlier process left in the store, oldest first; empty until it is read. */
@@ -94,10 +97,10 @@ export class Connection {
   /** Resolves when the outbox has room for one more message. Rejects as `connected`. */
   room(timeout?: number): Promise<void> {
     const { messages, bytes } = this._shell.policy.outbox;
-    return this._shell.until(
-      () => this.pending < messages && (this._shell.machine?.outbox.bytes ?? this._earlyBytes) < bytes,
-      timeout,
-    );
+    return this._shell.until(() => {
+      const { machine } = this._shell;
+      return this.pending < messages && (machine ? machine.outbox.bytes : this._earlyBytes) < bytes;
+    }, timeout);
   }
 
   // life
@@ -128,7 +131,7 @@ export class Connection {
     const shell = this._shell;
     if (this.state === "closed") return this.hold();
     if (!shell.held) this.hold();
-    shell.machine?.retryNow(shell.now);
+    shell.ready((machine) => machine.retryNow(shell.now));
     shell.run();
   }
 
@@ -205,14 +208,15 @@ export class Connection {
     if (late) {
       checkName(event, "event");
       const { messages, bytes } = shell.policy.outbox;
-      if (shell.early >= messages || this._earlyBytes + text.length > bytes) {
-        throw new OutboxFull(shell.early, this._earlyBytes);
+      if (this._early >= messages || this._earlyBytes + text.length > bytes) {
+        throw new OutboxFull(this._early, this._earlyBytes);
       }
+      this._early++;
       this._earlyBytes += text.length;
     }
     const receipt = new Receipt(event, () => shell.deadEnd());
     shell.ready((machine) => {
-      this._earlyBytes = 0;
+      this._early = this._earlyBytes = 0;
       if (receipt.outcome) return; // taken back before the store was read
       try {
         const n = machine.send(kind, event, text, shell.now, { target, expiresIn, idempotent });
@@ -231,11 +235,10 @@ export class Connection {
   private _takeBack(receipt: Receipt): void {
     const { n } = receipt;
     const shell = this._shell;
-    const why = shell.last?.reason;
     if (n === null) {
       receipt.settle("expired", null, "the store was not read in time");
     } else if (shell.receipts.delete(n)) {
-      if (shell.machine!.withdraw(n, shell.now)) receipt.settle("expired", null, `not in time${why ? ` (${why})` : ""}`);
+      if (shell.machine!.withdraw(n, shell.now)) receipt.settle("expired", null, `not in time: ${shell.last ? shell.last.reason : ""}`);
       else receipt.fail(new RequestTimeout("no reply in time: it was sent and may still be handled", n));
       shell.run();
     }

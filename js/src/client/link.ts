@@ -41,7 +41,7 @@ export class Link {
       if (typeof data === "string") _events.received(data);
       else _events.binary();
     };
-    _socket.onclose = ({ code, reason }) => this._end(code ?? 1006, reason || "the connection was lost");
+    _socket.onclose = ({ code, reason }) => this._end(code || 1006, reason || "the connection was lost");
     _socket.onerror = (event) => {
       this._end(1006, messageOf(event) || (this._opened ? "the connection broke" : "the dial failed"));
       this._close(); // some platforms keep it, and count it, until they are told
@@ -85,5 +85,5 @@ export class Link {
 /** What an error or an error event says of itself. */
 export function messageOf(error: unknown): string {
   const { message, errMsg } = Object(error) as { message?: unknown; errMsg?: unknown };
-  return String(message ?? errMsg ?? "");
+  return String(message || errMsg || "");
 }

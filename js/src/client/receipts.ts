@@ -90,5 +90,5 @@ function errorOf(event: string, outcome: Outcome, body: Json, reason: string): H
     return new OutcomeUnknown(`'${event}' was sent, and nobody knows whether it was handled: ${reason}`);
   }
   const details = body as { code: string; message?: string };
-  return new Rejected(details.code, details.message ?? "", details);
+  return new Rejected(details.code, details.message || "", details);
 }

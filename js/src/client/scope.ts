@@ -53,7 +53,8 @@ export class Scope {
 
   /** Its handlers and subscriptions end, and it holds the connection no more. A second call does nothing. */
   close(): void {
-    const undo = this._undo ?? [];
+    if (!this._undo) return;
+    const undo = this._undo;
     this._undo = null;
     for (const end of undo) end();
     this.connection.release(this);

@@ -63,7 +63,7 @@ export class Shell implements FeedOwner {
   private readonly _store: Store | undefined;
   private _journal: Journal | null = null;
   private _generation = 0;
-  private _gone: Promise<void> | null = null; // once this is done the store may be loaded again
+  private _gone: Promise<void> = Promise.resolve(); // the store may be loaded again
   private _reserved = 0;
   private _dialling = 0;
   private _early: (() => void)[] = [];
@@ -81,10 +81,10 @@ export class Shell implements FeedOwner {
     private readonly _options: Options,
   ) {
     this.policy = makePolicy(_options);
-    this.timers = _options.timers ?? systemTimers;
-    const { connectSocket } = _options;
-    this.platform = _options.platform ?? (connectSocket ? { connectSocket } : detectPlatform());
-    this._codec = _options.codec ?? native;
+    const { connectSocket, platform, timers, codec } = _options;
+    this.timers = timers || systemTimers;
+    this.platform = platform || (connectSocket ? { connectSocket } : detectPlatform());
+    this._codec = codec || native;
     this._store = _options.store;
     const trace = (what: string, details: Record<string, unknown>): void => this._trace(what, details);
     this.bus = new Bus((arrival) => this.handled(arrival), trace);
@@ -113,7 +113,7 @@ export class Shell implements FeedOwner {
     };
     if (!store) return made(null);
     proceed(
-      () => (this._gone ? this._gone.then(() => store.load()) : store.load()),
+      () => (generation > 1 ? this._gone.then(() => store.load()) : store.load()),
       (kept) => {
         this._journal = new Journal(
           store,
@@ -151,11 +151,6 @@ export class Shell implements FeedOwner {
     else this._early.push(() => call(this.machine!));
   }
 
-  /** Calls that wait for the machine. */
-  get early(): number {
-    return this._early.length;
-  }
-
   /** Somebody holds the connection, or nobody does. */
   hold(held: boolean): void {
     this.held = held;
@@ -181,7 +176,7 @@ export class Shell implements FeedOwner {
     const { machine } = this;
     this.held = false;
     this.closing = !machine;
-    if (!machine) return Promise.resolve();
+    if (!machine) return this._gone;
     if (end) machine.end(this.now);
     else machine.close(this.now);
     this._stopWatch();
@@ -192,8 +187,9 @@ export class Shell implements FeedOwner {
     this.bus.lane.queue.length = 0;
     const journal = this._journal;
     this._journal = null;
-    if (!journal) return this._gone ?? Promise.resolve();
-    return (this._gone = journal.idle().then(() => this._store?.close?.()));
+    const store = this._store;
+    if (journal) this._gone = journal.idle().then(() => store && store.close && store.close());
+    return this._gone;
   }
 
   /** Something happened to network or page. Timers that are late are judged first. */
@@ -215,7 +211,7 @@ export class Shell implements FeedOwner {
     try {
       do {
         for (let effects; (effects = machine.drain()).length; ) effects.forEach((effect) => this._carry(effect));
-      } while (this._journal?.flush());
+      } while (this._journal && this._journal.flush());
     } finally {
       this._running = false;
     }
@@ -241,8 +237,8 @@ export class Shell implements FeedOwner {
   }
 
   private _arm(machine: ClientMachine): void {
-    const at = machine.nextDeadline() ?? Infinity;
-    if (at >= this._wakeAt) return;
+    const at = machine.nextDeadline();
+    if (at === null || at >= this._wakeAt) return;
     this._stopWake();
     this._wakeAt = at;
     this._stopWake = this.timers.after(at - this.now, () => {
@@ -287,9 +283,9 @@ export class Shell implements FeedOwner {
   /** Why nothing can be sent: closed or refused for good. A new error each time. */
   refusal(): HeartlineError | null {
     const { state } = this;
-    const { code, reason } = this.last ?? { code: null, reason: "" };
-    if (state === "closed") return new ConnectionClosed("this connection was closed: nothing more can be sent on it");
+    if (state === "closed") return new ConnectionClosed("this connection was closed");
     if (state !== "refused") return null;
+    const { code, reason } = this.last!;
     if (code !== null && LOGIN_CODES.includes(code)) return new LoginRefused(reason);
     if (code === Code.REPLACED) return new Replaced(reason || "another instance took this session over");
     if (code === Code.BAD_FRAME) return new BadFrame(reason);
@@ -304,28 +300,34 @@ export class Shell implements FeedOwner {
   // effects
 
   private _carry(effect: Effect): void {
-    const journal = this._journal;
     const machine = this.machine!;
+    const link = this._links.get((effect as { attempt: number }).attempt);
+    const feed = this.feeds.get((effect as { channel: string }).channel);
+    const keep = (key: string, value: unknown, after?: () => void): void => {
+      this._journal && this._journal.put(key, value === null ? null : JSON.stringify(value), after);
+    };
     switch (effect.do) {
       case "dial":
         return this._dial(effect.attempt);
       case "transmit":
-        return this._links.get(effect.attempt)?.send(effect.payload);
+        return link && link.send(effect.payload);
       case "drop":
-        this._links.get(effect.attempt)?.leave(effect.code, effect.reason);
+        if (link) link.leave(effect.code, effect.reason);
         this._links.delete(effect.attempt);
         if (effect.attempt === this._dialling) this._dialling = 0;
         return;
       case "settle": {
-        const { message, outcome, body, reason } = effect;
-        this.receipts.get(message.n)?.settle(outcome, body, reason);
-        this.receipts.delete(message.n);
+        const { n } = effect.message;
+        const receipt = this.receipts.get(n);
+        if (receipt) receipt.settle(effect.outcome, effect.body, effect.reason);
+        this.receipts.delete(n);
         return;
       }
       case "arrived": {
-        const feed = this.feeds.get(effect.item.channel);
-        if (feed) feed.arrived(effect);
-        else if (effect.item.channel === INBOX) this._put(effect);
+        const { channel } = effect.item;
+        const followed = this.feeds.get(channel);
+        if (followed) followed.arrived(effect);
+        else if (channel === INBOX) this._put(effect);
         return;
       }
       case "volatile": {
@@ -333,12 +335,10 @@ export class Shell implements FeedOwner {
         return this._put({ item: { kind: "volatile", channel, event, data }, size: 0 });
       }
       case "subscribed":
-        return this.feeds.get(effect.channel)?.subscribed(effect, effect.state);
-      case "unsubscribed": {
-        const feed = this.feeds.get(effect.channel);
+        return feed && feed.subscribed(effect, effect.state);
+      case "unsubscribed":
         this.feeds.delete(effect.channel);
-        return feed?.end(new SubscriptionRefused(effect.channel, effect.code, effect.message), true);
-      }
+        return feed && feed.end(new SubscriptionRefused(effect.channel, effect.code, effect.message), true);
       case "renew":
         return this._login(
           (payload) => {
@@ -351,23 +351,19 @@ export class Shell implements FeedOwner {
         return this._changed(effect.change);
       case "persist": {
         const { n, kind, event, data, target, idempotent } = effect.message;
-        if (effect.reserved !== this._reserved) journal?.put("n", String((this._reserved = effect.reserved)));
-        journal?.put(`m${n}`, JSON.stringify({ n, kind, event, data, target, idempotent }), () =>
-          machine.persisted(n, this.now),
-        );
-        return;
+        if (effect.reserved !== this._reserved) keep("n", (this._reserved = effect.reserved));
+        return keep(`m${n}`, { n, kind, event, data, target, idempotent }, () => machine.persisted(n, this.now));
       }
       case "forget":
-        return journal?.put(`m${effect.n}`, null, () => machine.forgotten(effect.n, this.now));
+        return keep(`m${effect.n}`, null, () => machine.forgotten(effect.n, this.now));
       case "remember": {
         const { session, key } = effect;
-        const value = session === null ? null : JSON.stringify([session, key]);
-        return journal?.put("s", value, () => machine.remembered(session, this.now));
+        return keep("s", session && [session, key], () => machine.remembered(session, this.now));
       }
       case "move_cursor":
-        return journal?.put(`c${effect.channel}`, JSON.stringify([effect.epoch, effect.offset]));
+        return keep(`c${effect.channel}`, [effect.epoch, effect.offset]);
       case "forget_cursor":
-        return journal?.put(`c${effect.channel}`, null);
+        return keep(`c${effect.channel}`, null);
     }
   }
 
@@ -392,7 +388,7 @@ export class Shell implements FeedOwner {
       const receipt = this.receipts.get(n);
       if (kind === "call") {
         this.receipts.delete(n);
-        receipt?.fail(written ? new OutcomeUnknown(`sent, but no reply can come: ${error.message}`) : error);
+        if (receipt) receipt.fail(written ? new OutcomeUnknown(`sent, but no reply can come: ${error.message}`) : error);
       }
       if (!written && this.state === "refused") machine.withdraw(n, this.now); // one that is closed kept it, or ended it
     }
@@ -422,8 +418,8 @@ export class Shell implements FeedOwner {
             opened: () => (machine.opened(attempt, this.now, login), this.run()),
             received: (text) => (machine.received(attempt, text, this.now), this.run()),
             binary: () => {
-              link.leave(Code.UNSUPPORTED_DATA, "heartline.1 is text");
-              machine.lost(attempt, Code.WEBSOCKET_ERROR, "the server sent a binary message", this.now);
+              link.leave(Code.UNSUPPORTED_DATA, "not text");
+              machine.lost(attempt, Code.WEBSOCKET_ERROR, "a binary message", this.now);
               this.run();
             },
             ended: (code, reason, opened) => {
@@ -453,7 +449,7 @@ export class Shell implements FeedOwner {
   handled({ item, size }: Arrival): void {
     if (item.kind === "volatile") return;
     const { channel, epoch } = item;
-    this.machine?.handled(channel, epoch, item.kind === "gap" ? item.to : item.offset, size, this.now);
+    this.machine!.handled(channel, epoch, item.kind === "gap" ? item.to : item.offset, size, this.now);
     this.run();
   }
 
@@ -472,11 +468,12 @@ export class Shell implements FeedOwner {
   }
 
   private _storageFailed(error: unknown): void {
-    this.report(new OutboxError(error));
+    void Promise.resolve().then(() => this.report(new OutboxError(error))); // handlers may not be there yet
   }
 
   private _trace(what: string, details: Record<string, unknown>): void {
-    this._options.trace?.(this.now, what, details);
+    const { trace } = this._options;
+    if (trace) trace(this.now, what, details);
   }
 }
 

@@ -72,7 +72,7 @@ export class Feed {
   subscribed(place: Place, state: Json): void {
     this.granted = true;
     this.state = state;
-    this.place = this.place ?? place;
+    this.place = this.place || place;
     for (const reader of this.readers) reader.grant();
   }
 
@@ -216,7 +216,7 @@ export class Subscription<T = unknown> {
   wake(): void {
     const { over, granted, owner } = this._feed;
     const { queue } = this._lane;
-    const error = over ?? (this._closed ? new Error("this subscription was closed") : owner.deadEnd());
+    const error = over || (this._closed ? new Error("this subscription was closed") : owner.deadEnd());
     if (granted || error) {
       for (const { resolve, reject } of this._readies.splice(0)) error ? reject(error) : resolve();
     }

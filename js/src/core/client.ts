@@ -66,15 +66,16 @@ export class ClientMachine {
     this._me = new Identity(instance, about, saved, effects);
     this._road = new Road(_policy, random, effects, this._clock, () => this._down.lost());
     const { retry } = this._road;
-    const outbox = new Outbox(_policy.outbox, saved !== null, saved?.nextNumber ?? 1);
+    const outbox = new Outbox(_policy.outbox, saved !== null, 1);
     this._down = new Downstream(retry, effects, write);
     if (saved) this._restore(saved, outbox);
     this._up = new Upstream(outbox, retry, effects, write, (frame) => _codec.encode(frame));
   }
 
   private _restore(saved: Saved, outbox: Outbox): void {
-    outbox.restore((saved.messages ?? []).map(messageOf), saved.nextNumber ?? 1);
-    for (const channel of Object.keys(saved.cursors ?? {})) this._places.set(channel, saved.cursors![channel]!);
+    const { messages = [], nextNumber = 1, cursors = {} } = saved;
+    outbox.restore(messages.map(messageOf), nextNumber);
+    for (const channel of Object.keys(cursors)) this._places.set(channel, cursors[channel]!);
     const inbox = this._places.get(INBOX);
     if (inbox) {
       this._places.delete(INBOX);
@@ -127,7 +128,7 @@ export class ClientMachine {
    */
   send(kind: Kind, event: string, data: string, now: number, options: SendOptions = {}): number {
     now = this._clock.tell(now);
-    if (this.state === "closed") throw new ConnectionClosed("this connection was closed: nothing more can be sent on it");
+    if (this.state === "closed") throw new ConnectionClosed("this connection was closed");
     const { target = "", expiresIn = Infinity, idempotent = false } = options;
     checkName(event, "event");
     if (kind === "pub") checkName(target, "channel");
@@ -157,8 +158,8 @@ export class ClientMachine {
   subscribe(channel: string, now: number, place?: Place): void {
     this._clock.tell(now);
     checkChannel(channel, "channel");
-    if (this.state === "closed") throw new ConnectionClosed("this connection was closed: no channel can be followed on it");
-    const [epoch, offset] = place ?? this._places.get(channel) ?? [null, null];
+    if (this.state === "closed") throw new ConnectionClosed("this connection was closed");
+    const [epoch, offset] = place || this._places.get(channel) || [null, null];
     this._places.delete(channel);
     this._down.subscribe(new Reader(channel, epoch, offset));
     this._await();

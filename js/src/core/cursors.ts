@@ -58,7 +58,7 @@ export class Reader {
   ) {
     this.epoch = this.handledEpoch = this._grantedEpoch = offset === null ? null : epoch;
     this.handled = this.received = offset;
-    this._told = offset ?? 0;
+    this._told = offset || 0;
   }
 
   /** Whether the server has answered on this link. */
@@ -93,7 +93,7 @@ export class Reader {
   tell(): number | null {
     if (!this.untold) return null;
     this.sinceTold = this.sinceToldBytes = 0;
-    return (this._told = this.handled ?? 0);
+    return (this._told = this.handled || 0);
   }
 
   /** The server says again what was handled, so it waits for an `at` that came too early; whether to repeat it. */
@@ -119,7 +119,7 @@ export class Reader {
       if (this._grantedEpoch !== this.epoch) throw new BadFrame("msg: another epoch, and no gap before it");
     }
     if (received === null || offset <= received) return Take.DROP;
-    if (received < (prev ?? offset - 1)) {
+    if (received < (prev === null ? offset - 1 : prev)) {
       if (this.follow === Follow.GRANTED) throw new BadFrame("msg: prev is beyond the position that ok told");
       return Take.HOLE;
     }
@@ -132,14 +132,14 @@ export class Reader {
 
   /** The entry as the application sees it. */
   entry([, channel, offset, event, data]: Msg): EntryItem {
-    return { kind: "entry", channel, epoch: this.epoch ?? "", offset, event, data };
+    return { kind: "entry", channel, epoch: this.epoch!, offset, event, data };
   }
 
   /** Move beyond a gap; null when we had received all of it. */
   gap({ epoch, after, to, reason }: GapBody): Gap | null {
     this.follow = Follow.LIVE;
     if (epoch !== this.epoch) return this.restart(epoch, after, to, reason);
-    const received = this.received ?? 0;
+    const received = this.received || 0;
     return to <= received ? null : this._lose(received, to, reason);
   }
 
@@ -170,7 +170,7 @@ export class Reader {
       this._earlier = Math.max(0, this._earlier - 1);
       if (current || epoch !== this.handledEpoch) return false;
     }
-    if (epoch === this.handledEpoch && offset <= (this.handled ?? 0)) return false;
+    if (epoch === this.handledEpoch && offset <= (this.handled || 0)) return false;
     this.handledEpoch = epoch;
     this.handled = offset;
     return true;
@@ -204,7 +204,7 @@ export class Reader {
     this.received = to;
     this._pending.push([to, 0]);
     this._countAnew();
-    return { kind: "gap", channel: this.channel, epoch: this.epoch ?? "", after, to, reason };
+    return { kind: "gap", channel: this.channel, epoch: this.epoch!, after, to, reason };
   }
 
   private _countAnew(): void {

@@ -110,8 +110,9 @@ export class Downstream {
     const { epoch, offset } = answer;
     if (epoch === null || offset === null) throw new BadFrame("ok: a subscription needs epoch and offset");
     this._grant(reader, epoch, offset);
-    const state: { state?: Json } = "state" in answer ? { state: answer.state } : {};
-    this._effects.push(Object.assign({ do: "subscribed" as const, channel: reader.channel, epoch, offset }, state));
+    const subscribed: Effect = { do: "subscribed", channel: reader.channel, epoch, offset };
+    if ("state" in answer) subscribed.state = answer.state;
+    this._effects.push(subscribed);
     return true;
   }
 
@@ -152,7 +153,7 @@ export class Downstream {
   /** Take a gap. Throws BadFrame. */
   gap(channel: string, gap: GapBody): void {
     const reader = this._readers.get(channel);
-    if (!reader?.followed || reader.isSwamped(this._credit)) return;
+    if (!reader || !reader.followed || reader.isSwamped(this._credit)) return;
     const lost = reader.gap(gap);
     if (lost) {
       this._arrived(lost);
@@ -206,12 +207,12 @@ export class Downstream {
     }
     const lost = inbox.restart(epoch, 0, offset, "epoch");
     inbox.granted(epoch, offset);
-    this._moved(inbox, inbox.handledEpoch ?? "", inbox.handled);
+    this._moved(inbox, inbox.handledEpoch!, inbox.handled);
     this._arrived(lost);
   }
 
   private _grant(reader: Reader, epoch: string, offset: number): void {
-    if (reader.granted(epoch, offset)) this._moved(reader, epoch, reader.handled ?? 0);
+    if (reader.granted(epoch, offset)) this._moved(reader, epoch, reader.handled!);
     if (reader.untold) this._untold.add(reader.channel);
   }
 

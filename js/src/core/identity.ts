@@ -25,7 +25,7 @@ export class Identity {
     private readonly _effects: Effect[],
   ) {
     this.stored = _saved === null;
-    if (_saved?.session && _saved.key) {
+    if (_saved && _saved.session && _saved.key) {
       this.session = _saved.session;
       this._key = _saved.key;
       this.stored = true;
@@ -48,9 +48,9 @@ export class Identity {
 
   /** Throw BadFrame unless this welcome answers our hello. */
   check({ resumed, session, key, received }: Welcome): void {
-    if (resumed && session !== this.session) throw new BadFrame("welcome: resumed a session we did not name");
+    if (resumed && session !== this.session) throw new BadFrame("welcome: not our session");
     if (!resumed && (key === null || received)) {
-      throw new BadFrame("welcome: a new session has a key and has received nothing");
+      throw new BadFrame("welcome: a new session without key, or not new");
     }
   }
 

@@ -218,7 +218,7 @@ export class Outbox {
   /** The floor, when the server ought to hear of it: half a span passed, hearing lets us go on, or all is quiet. */
   floorToTell(idle: boolean): number | null {
     const { floor, _told: told } = this;
-    const next = this._toWrite[0] ?? 0;
+    const next = this._toWrite[0] || 0;
     const blocked = told + SPAN <= next && next < floor + SPAN;
     if (!blocked && floor - told < (idle ? 1 : SPAN / 2)) return null;
     this._told = floor;
@@ -263,7 +263,7 @@ export class Outbox {
   /** Settle one message; null when it is settled already (a reply said again). */
   settle(n: number): Message | null {
     const message = this._messages.get(n);
-    if (!message?.written) return null;
+    if (!message || !message.written) return null;
     this._settle(message);
     return message;
   }

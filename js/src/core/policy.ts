@@ -55,29 +55,28 @@ const LONGEST_BEAT = 86400;
 
 /** A whole policy out of the parts given. Throws TypeError or RangeError naming the part. */
 export function makePolicy(given: PolicyOptions = {}): ClientPolicy {
+  const { heartbeat: wish = null, connectTimeout = 10, helloTimeout = 10, maxAttempts = null } = given;
   const policy: ClientPolicy = {
-    heartbeat: given.heartbeat ?? null,
+    heartbeat: wish,
     backOff: Object.assign({ base: 0.25, cap: 30, stable: 30 }, given.backOff),
     outbox: Object.assign({ messages: 10_000, bytes: 16 << 20, full: "refuse" }, given.outbox),
-    connectTimeout: given.connectTimeout ?? 10,
-    helloTimeout: given.helloTimeout ?? 10,
-    maxAttempts: given.maxAttempts ?? null,
+    connectTimeout,
+    helloTimeout,
+    maxAttempts,
   };
   const { heartbeat, backOff, outbox } = policy;
-  positive("connectTimeout", policy.connectTimeout);
-  positive("helloTimeout", policy.helloTimeout);
-  if (policy.maxAttempts !== null) positive("maxAttempts", policy.maxAttempts);
-  if (heartbeat) {
-    positive("heartbeat.interval", heartbeat.interval, LONGEST_BEAT);
-    positive("heartbeat.timeout", heartbeat.timeout, LONGEST_BEAT);
+  const beat = heartbeat || {};
+  for (const [name, part, most] of [
+    ["", { connectTimeout, helloTimeout }],
+    ["", maxAttempts === null ? {} : { maxAttempts }],
+    ["heartbeat.", beat, LONGEST_BEAT],
+    ["backOff.", backOff],
+    ["outbox.", { messages: outbox.messages, bytes: outbox.bytes }],
+  ] as [string, Record<string, unknown>, number?][]) {
+    for (const key of Object.keys(part)) positive(name + key, part[key], most);
   }
-  positive("backOff.base", backOff.base);
-  positive("backOff.cap", backOff.cap);
-  positive("backOff.stable", backOff.stable);
   if (backOff.cap < backOff.base) throw new RangeError("backOff.cap must not be below backOff.base");
-  positive("outbox.messages", outbox.messages);
-  positive("outbox.bytes", outbox.bytes);
-  if (outbox.full !== "refuse" && outbox.full !== "drop_oldest") {
+  if (!["refuse", "drop_oldest"].includes(outbox.full)) {
     throw new TypeError("outbox.full must be 'refuse' or 'drop_oldest'");
   }
   return policy;
@@ -85,6 +84,7 @@ export function makePolicy(given: PolicyOptions = {}): ClientPolicy {
 
 /** Throw unless `value` is a finite number above 0 and not above `most`. */
 export function positive(name: string, value: unknown, most = Number.MAX_VALUE): void {
-  if (typeof value !== "number") throw new TypeError(`${name} must be a number above 0, not ${typeof value}`);
-  if (!(value > 0 && value <= most)) throw new RangeError(`${name} must be above 0 and at most ${most}, not ${value}`);
+  if (!((value as number) > 0 && (value as number) <= most) || typeof value !== "number") {
+    throw new RangeError(`${name} must be a number above 0 and at most ${most}`);
+  }
 }

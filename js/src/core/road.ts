@@ -157,7 +157,7 @@ export class Road {
       this.drop(this.attempt, Code.ABANDONED, "the dial took too long");
       this.failed(this.attempt, "the dial took too long", false);
     } else if (due === Due.HELLO && this.state === "greeting") {
-      this.abandon(Code.HELLO_TIMEOUT, "the server did not say welcome in time");
+      this.abandon(Code.HELLO_TIMEOUT, "no welcome in time");
     } else if (due === Due.RETRY && this.state === "waiting") {
       this._startDial("dialling", "retry");
     } else if (due === Due.STABLE) {

@@ -38,7 +38,7 @@ export class Upstream {
   /** Make room for a message. Throws OutboxFull, and then announces room; RangeError when there can never be any. */
   makeRoom(size: number): void {
     try {
-      for (const old of this.outbox.makeRoom(size)) this._end(old, "expired", null, "dropped from a full outbox");
+      for (const old of this.outbox.makeRoom(size)) this._end(old, "expired", null, "the outbox was full");
     } catch (error) {
       if (error instanceof OutboxFull) this._wantingRoom = true;
       throw error;
@@ -90,7 +90,7 @@ export class Upstream {
     const settled = this.outbox.ack(n);
     for (const message of settled) this._end(message, "handled", null, "");
     const unanswered = this.outbox.unanswered(n);
-    for (const message of unanswered) this._end(message, "unknown", null, "the server no longer has its answer");
+    for (const message of unanswered) this._end(message, "unknown", null, "its answer is gone");
     return this._progressed(settled.length + unanswered.length > 0);
   }
 
@@ -104,7 +104,7 @@ export class Upstream {
   /** Settle what ran out unsent. */
   expire(now: number): void {
     for (const message of this.outbox.expire(now)) {
-      this._end(message, "expired", null, "ran out before it could be sent");
+      this._end(message, "expired", null, "it ran out");
     }
   }
 

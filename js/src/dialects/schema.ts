@@ -11,7 +11,7 @@ import { charsOf, isWellFormed } from "../core/text.js";
 export type Check = (value: unknown, at: string) => unknown;
 
 function wrong(at: string): never {
-  throw new BadFrame(`${at}: missing or not what it must be`);
+  throw new BadFrame(`${at}: missing or wrong`);
 }
 
 /** Whether an object has this key of its own. */

@@ -19,19 +19,24 @@ export function browser(): Platform {
 /** Tell of network and page; returns what ends this. */
 export function watchPage(hint: Hint): () => void {
   const stops: (() => void)[] = [];
-  const listen = (target: Target | undefined, type: string, call: () => void): void => {
-    target?.addEventListener(type, call);
-    stops.push(() => target?.removeEventListener(type, call));
+  const listen = (target: Target, type: string, reason: string, back: boolean): void => {
+    const call = (): void => {
+      if (type !== "visibilitychange" || !document.hidden) hint(reason, back);
+    };
+    target.addEventListener(type, call);
+    stops.push(() => target.removeEventListener(type, call));
   };
-  const page = typeof window === "undefined" ? undefined : window;
-  const doc = typeof document === "undefined" ? undefined : document;
-  const { connection } = (typeof navigator === "undefined" ? {} : navigator) as { connection?: Partial<Target> };
-  listen(page, "online", () => hint("online", true));
-  listen(page, "offline", () => hint("offline", false));
-  listen(page, "pageshow", () => hint("the page is shown", true));
-  listen(doc, "visibilitychange", () => doc!.hidden || hint("the page is visible", true));
-  listen(doc, "freeze", () => hint("the page is frozen", false));
-  listen(doc, "resume", () => hint("the page is resumed", true));
-  if (connection?.addEventListener) listen(connection as Target, "change", () => hint("another network", true));
-  return () => stops.forEach((stop) => stop());
+  if (typeof window !== "undefined") {
+    listen(window, "online", "online", true);
+    listen(window, "offline", "offline", false);
+    listen(window, "pageshow", "the page is shown", true);
+  }
+  if (typeof document !== "undefined") {
+    listen(document, "visibilitychange", "the page is visible", true);
+    listen(document, "freeze", "the page is frozen", false);
+    listen(document, "resume", "the page is resumed", true);
+  }
+  const { connection } = (typeof navigator === "undefined" ? {} : navigator) as { connection?: Target };
+  if (connection && "addEventListener" in connection) listen(connection, "change", "another network", true);
+  return () => stops.splice(0).forEach((stop) => stop());
 }

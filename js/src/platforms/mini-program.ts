@@ -21,7 +21,7 @@ export interface SocketTask {
   onError(listener: (error: { errMsg: string }) => void): void;
 }
 
-type Listener<T> = (listener: (event: T) => void) => void;
+type Listen = (listener: (event: any) => void) => void;
 
 /** What is used of `wx`, `uni` or the like. */
 export interface MiniProgramApi {
@@ -31,12 +31,12 @@ export interface MiniProgramApi {
     fail: (error: { errMsg: string }) => void;
     complete: () => void;
   }): unknown;
-  onAppShow?: Listener<never>;
-  offAppShow?: Listener<never>;
-  onAppHide?: Listener<never>;
-  offAppHide?: Listener<never>;
-  onNetworkStatusChange?: Listener<{ isConnected: boolean }>;
-  offNetworkStatusChange?: Listener<{ isConnected: boolean }>;
+  onAppShow?: Listen;
+  offAppShow?: Listen;
+  onAppHide?: Listen;
+  offAppHide?: Listen;
+  onNetworkStatusChange?: Listen;
+  offNetworkStatusChange?: Listen;
 }
 
 /** The runtime of a mini program, or of uni-app anywhere: pass `wx` or `uni`. */
@@ -55,26 +55,26 @@ function taskSocket(api: MiniProgramApi, url: string, protocols: string[]): Smal
   let task: SocketTask | null = null;
   let left: { code?: number; reason?: string } | null = null;
   const socket: SmallSocket = {
-    onopen: null,
-    onmessage: null,
-    onclose: null,
-    onerror: null,
+    onopen: nothing,
+    onmessage: nothing,
+    onclose: nothing,
+    onerror: nothing,
     send: (data) => task!.send({ data, fail }),
     close(code = 1000, reason = "") {
       left = { code, reason };
-      task?.close(left);
+      if (task) task.close(left);
     },
   };
   function fail(error: unknown): void {
-    void Promise.resolve().then(() => socket.onerror?.(error)); // never before the handlers are set
+    void Promise.resolve().then(() => socket.onerror!(error)); // never before the handlers are set
   }
   const attach = (made: unknown): void => {
     if (!made) return fail({ errMsg: "no socket was made" });
     task = made as SocketTask;
     if (left) task.close(left);
-    task.onOpen(() => (left ? task!.close(left) : socket.onopen?.({})));
-    task.onMessage((event) => socket.onmessage?.(event));
-    task.onClose((event) => socket.onclose?.(event ?? {}));
+    task.onOpen(() => (left ? task!.close(left) : socket.onopen!({})));
+    task.onMessage((event) => socket.onmessage!(event));
+    task.onClose((event) => socket.onclose!(event || {}));
     task.onError(fail);
   };
   // With `complete` uni-app returns a task and no promise; some H5 builds of others return a promise.
@@ -88,18 +88,17 @@ function taskSocket(api: MiniProgramApi, url: string, protocols: string[]): Smal
 }
 
 function watchApp(api: MiniProgramApi, hint: Hint): () => void {
-  const shown = (): void => hint("the app is shown", true);
-  const hidden = (): void => hint("the app is hidden", false);
-  const network = ({ isConnected }: { isConnected: boolean }): void => hint("the network changed", isConnected);
-  api.onAppShow?.(shown);
-  api.onAppHide?.(hidden);
-  api.onNetworkStatusChange?.(network);
-  let over = false;
-  return () => {
-    if (over) return;
-    over = true;
-    api.offAppShow?.(shown);
-    api.offAppHide?.(hidden);
-    api.offNetworkStatusChange?.(network);
+  const stops: (() => void)[] = [];
+  const listen = (name: "AppShow" | "AppHide" | "NetworkStatusChange", call: (event: any) => void): void => {
+    const on = api[`on${name}`];
+    const off = api[`off${name}`];
+    if (on) on.call(api, call);
+    if (off) stops.push(() => off.call(api, call));
   };
+  listen("AppShow", () => hint("the app is shown", true));
+  listen("AppHide", () => hint("the app is hidden", false));
+  listen("NetworkStatusChange", (event: { isConnected: boolean }) => hint("the network changed", event.isConnected));
+  return () => stops.splice(0).forEach((stop) => stop());
 }
+
+function nothing(): void {}

@@ -35,8 +35,8 @@ export function indexedDBStore(name = "main"): Store {
       });
     },
     close() {
-      db?.close();
-      slot?.release();
+      if (db) db.close();
+      if (slot) slot.release();
       db = slot = null;
     },
   };

@@ -22,7 +22,7 @@ export function keyValueStore(area: KeyValue, name: string, locked = false): Sto
   const load = (): Record<string, string> => {
     const kept: Record<string, string> = Object.create(null);
     for (const key of area.keys()) {
-      if (key.startsWith(prefix())) kept[key.slice(prefix().length)] = area.get(key) ?? "null";
+      if (key.startsWith(prefix())) kept[key.slice(prefix().length)] = area.get(key)!;
     }
     return kept;
   };
@@ -41,7 +41,7 @@ export function keyValueStore(area: KeyValue, name: string, locked = false): Sto
       }
     },
     close() {
-      slot?.release();
+      if (slot) slot.release();
       slot = null;
     },
   };
@@ -53,7 +53,7 @@ export function memoryStore(): Store {
   return keyValueStore(
     {
       keys: () => [...kept.keys()],
-      get: (key) => kept.get(key) ?? null,
+      get: (key) => kept.get(key)!,
       set: (key, value) => void kept.set(key, value),
       remove: (key) => void kept.delete(key),
     },

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 
-import { shared } from "../../src/index.js";
+import { shared } from "heartline";
 import { settle, World } from "../kit/fake.js";
 
 const granted = (socket: World["last"], channel: string, offset = 0): void => {

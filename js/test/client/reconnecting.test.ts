@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 
-import { ConnectionClosed, GaveUp, OutboxFull, shared } from "../../src/index.js";
+import { ConnectionClosed, GaveUp, OutboxFull, shared } from "heartline";
 import { settle, World } from "../kit/fake.js";
 
 describe("dialling", () => {

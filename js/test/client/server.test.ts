@@ -2,7 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
-import { connect, type Connection, Expired, LoginRefused, memoryStore, type Options, Rejected } from "../../src/index.js";
+import { connect, type Connection, Expired, LoginRefused, memoryStore, type Options, Rejected } from "heartline";
 import { Network } from "../kit/network.js";
 import { serve, type Server } from "../kit/server.js";
 

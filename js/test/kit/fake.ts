@@ -1,7 +1,7 @@
 /** A network without wires and a clock without time, for tests of the shell. */
 
-import { connect, type Connection, type Options, type SmallSocket } from "../../src/index.js";
-import { ManualTimers } from "../../src/testing/timers.js";
+import { connect, type Connection, type Options, type SmallSocket } from "heartline";
+import { ManualTimers } from "heartline/testing";
 
 type Frame = [kind: string, ...rest: any[]];
 

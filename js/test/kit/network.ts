@@ -2,7 +2,7 @@
 
 import { WebSocket } from "ws";
 
-import type { SmallSocket } from "../../src/index.js";
+import type { SmallSocket } from "heartline";
 
 /** Between client and server. */
 export class Network {

@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
-import { connect, type Connection, miniProgram } from "../../src/index.js";
-import { type HostOptions, type Instance, MiniProgramHost } from "../../src/testing/index.js";
+import { connect, type Connection, miniProgram } from "heartline";
+import { type HostOptions, type Instance, MiniProgramHost } from "heartline/testing";
 import { serve, type Server } from "../kit/server.js";
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));

@@ -1,0 +1,327 @@
+/** What the vectors leave to each implementation, and the small parts of the machine by themselves. */
+
+import { describe, expect, test } from "vitest";
+
+import { Retry } from "../../src/core/back-off.js";
+import { ClientMachine } from "../../src/core/client.js";
+import { Clock } from "../../src/core/clock.js";
+import { classify } from "../../src/core/codes.js";
+import { Deadlines, Due } from "../../src/core/deadlines.js";
+import * as errors from "../../src/core/errors.js";
+import { Liveness } from "../../src/core/liveness.js";
+import { checkChannel, checkName } from "../../src/core/names.js";
+import { type Kind, type Message, Outbox, sizeOf } from "../../src/core/outbox.js";
+import { makePolicy } from "../../src/core/policy.js";
+import { checkMove, MOVES, type State } from "../../src/core/states.js";
+import { bytesOf, charsOf, cut, isWellFormed } from "../../src/core/text.js";
+import { native } from "../../src/dialects/native.js";
+
+const STATES = Object.keys(MOVES) as State[];
+const welcome = (more: object = {}): string =>
+  JSON.stringify([
+    "welcome",
+    {
+      session: "s",
+      resumed: false,
+      key: "k",
+      received: 0,
+      heartbeat: { interval: 25, timeout: 10 },
+      limits: { message: 1000, window: 256, window_bytes: 9999, credit: 9, credit_bytes: 999, subscriptions: 9 },
+      inbox: { epoch: "i", offset: 0 },
+      ...more,
+    },
+  ]);
+
+function machine(random = () => 0.5): ClientMachine {
+  return new ClientMachine(makePolicy(), native, random, "me");
+}
+
+/** A machine in each state that can be reached. */
+function inState(state: State): ClientMachine {
+  const made = machine();
+  if (state === "idle") return made;
+  made.connect(0);
+  if (state === "gave up") {
+    const poor = new ClientMachine(makePolicy({ maxAttempts: 1 }), native, () => 0, "me");
+    poor.connect(0);
+    poor.failed(1, 0, "no");
+    return poor;
+  }
+  if (state === "waiting") made.failed(1, 0, "no");
+  if (state === "refused") made.failed(1, 0, "no", true);
+  if (state === "closed") made.close(0);
+  if (["greeting", "open", "moving"].includes(state)) made.opened(1, 0);
+  if (["open", "moving"].includes(state)) made.received(1, welcome(), 0);
+  if (state === "moving") {
+    made.received(1, '["move",{}]', 0);
+    made.tick(0);
+  }
+  expect(made.state).toBe(state);
+  made.drain();
+  return made;
+}
+
+describe("the machine", () => {
+  test("close is final", () => {
+    for (const state of STATES) {
+      const closed = inState(state);
+      closed.close(1);
+      expect(closed.state).toBe("closed");
+      closed.drain();
+      for (const input of [
+        () => closed.connect(2),
+        () => closed.retryNow(2),
+        () => closed.hint(2, "x"),
+        () => closed.rest(2),
+        () => closed.opened(1, 2),
+        () => closed.received(1, welcome(), 2),
+        () => closed.lost(1, 1006, "", 2),
+        () => closed.tick(1e6),
+        () => closed.end(2),
+      ]) {
+        input();
+        expect(closed.drain().filter((effect) => effect.do !== "drop")).toEqual([]);
+      }
+      expect(closed.nextDeadline()).toBeNull();
+    }
+  });
+
+  test("a broken server costs no message", () => {
+    for (const text of ["", "null", "[]", '["welcome",{}]', '["msg","c"]', '["constructor"]', "[".repeat(1e5), welcome()]) {
+      const made = inState("open");
+      const n = made.send("send", "e", "1", 0);
+      made.received(1, text, 0);
+      expect(made.state).toBe("waiting");
+      expect(made.outbox.all().map((message) => message.n)).toEqual([n]);
+    }
+  });
+
+  test("resting loses nothing", () => {
+    for (const state of STATES.filter((one) => !["refused", "closed"].includes(one))) {
+      const made = inState(state);
+      const n = made.send("send", "e", "1", 0);
+      made.rest(1);
+      expect(made.state).toBe("idle");
+      made.rest(1);
+      expect(made.nextDeadline()).toBeNull();
+      made.drain();
+      made.connect(2);
+      expect(made.drain().map((effect) => effect.do)).toEqual(["state", "dial"]);
+      expect(made.outbox.all()[0]!.n).toBe(n);
+    }
+  });
+
+  test("closed is final, and illegal moves throw", () => {
+    expect(MOVES.closed).toEqual([]);
+    for (const old of STATES) {
+      for (const next of STATES) {
+        const move = (): void => checkMove(old, next);
+        if (MOVES[old].includes(next)) move();
+        else expect(move).toThrow(`${old} → ${next}`);
+      }
+    }
+  });
+});
+
+describe("time", () => {
+  test("time never falls, and runs on after a jump back", () => {
+    const clock = new Clock();
+    expect([10, 9.5, 11].map((at) => clock.tell(at))).toEqual([10, 10, 11]);
+    expect([1, 2].map((at) => clock.tell(at))).toEqual([11, 12]);
+    expect(clock.outside(15)).toBe(5);
+  });
+
+  test("due in order of time, then name; the next deadline is pure", () => {
+    const table = new Deadlines();
+    expect(table.next()).toBe(Infinity);
+    table.set(Due.STABLE, 2);
+    table.set(Due.HELLO, 2);
+    table.set(Due.FLOOR, 1);
+    table.setDefault(Due.FLOOR, 0);
+    expect([table.next(), table.next()]).toEqual([1, 1]);
+    expect(table.popDue(2)).toEqual([Due.FLOOR, Due.HELLO, Due.STABLE]);
+    expect(table.popDue(2)).toEqual([]);
+  });
+
+  test("delays never exceed the cap, a good link is no failure", () => {
+    const retry = new Retry({ base: 1, cap: 30, stable: 30 }, () => 0.999);
+    for (let i = 0; i < 5000; i++) expect(retry.failed()).toBeLessThan(30);
+    retry.progressed();
+    retry.left();
+    expect([retry.failures, retry.step]).toEqual([0, 1]);
+  });
+
+  test("dead within interval plus timeout, a late wake-up probes first, hints put off no verdict", () => {
+    const life = new Liveness({ interval: 25, timeout: 10 }, 0);
+    expect(life.tick(24.9)).toBe("nothing");
+    expect(life.tick(25)).toBe("ping");
+    expect(life.tick(34.9)).toBe("nothing");
+    for (let at = 26; at < 35; at++) life.probe(at);
+    const verdict = life.nextDeadline();
+    expect(verdict).toBeLessThanOrEqual(36);
+    expect(life.tick(verdict + 60)).toBe("ping");
+    expect(life.tick(verdict + 70)).toBe("dead");
+  });
+
+  test("traffic is no proof of the way out", () => {
+    const life = new Liveness({ interval: 25, timeout: 10 }, 0);
+    life.awaiting(true, 0);
+    for (let at = 1; at < 25; at++) life.heard(at);
+    expect(life.tick(25)).toBe("ping");
+    for (let at = 26; at < 35; at++) life.heard(at);
+    expect(life.tick(35)).toBe("dead");
+  });
+});
+
+describe("the outbox", () => {
+  const message = (n: number, kind: Kind = "send", more: Partial<Message> = {}): Message => ({
+    n,
+    kind,
+    event: "e",
+    data: "1",
+    target: "",
+    expiresAt: Infinity,
+    idempotent: false,
+    size: sizeOf("e", "", "1"),
+    written: false,
+    ...more,
+  });
+  const made = (messages = 10_000, full: "refuse" | "drop_oldest" = "refuse"): Outbox =>
+    new Outbox({ messages, bytes: 1 << 20, full }, false, 1);
+
+  test("numbers rise and are never reused, nothing written expires", () => {
+    const outbox = made();
+    outbox.add(message(1, "send", { expiresAt: 5 }));
+    outbox.add(message(2, "send", { expiresAt: 4 }));
+    expect(outbox.nextToWrite()!.n).toBe(1);
+    expect(outbox.nextExpiry()).toBe(4);
+    expect(outbox.expire(9).map(({ n }) => n)).toEqual([2]);
+    outbox.ack(1);
+    expect([outbox.nextNumber, outbox.size, outbox.bytes]).toEqual([3, 0, 0]);
+  });
+
+  test("the window bounds the flight, never a lone message", () => {
+    const outbox = made();
+    for (let n = 1; n <= 40; n++) outbox.add(message(n));
+    const written = (): number => {
+      let count = 0;
+      while (outbox.nextToWrite()) count++;
+      return count;
+    };
+    expect(written()).toBe(8);
+    outbox.ack(8);
+    expect(written()).toBe(16);
+    const big = made();
+    big.add(message(1, "send", { size: 1 << 20 }));
+    expect(big.nextToWrite()).not.toBeNull();
+  });
+
+  test("an ack leaves no call waiting", () => {
+    const outbox = made();
+    outbox.add(message(1, "call"));
+    outbox.add(message(2));
+    while (outbox.nextToWrite());
+    expect(outbox.ack(2).map(({ n }) => n)).toEqual([2]);
+    expect(outbox.unanswered(2).map(({ n }) => n)).toEqual([1]);
+  });
+
+  test("nothing is dropped in vain", () => {
+    const outbox = made(2, "drop_oldest");
+    outbox.add(message(1));
+    outbox.add(message(2));
+    outbox.nextToWrite();
+    expect(outbox.makeRoom(26).map(({ n }) => n)).toEqual([2]);
+    outbox.add(message(3));
+    outbox.nextToWrite();
+    expect(() => outbox.makeRoom(26)).toThrow(errors.OutboxFull);
+    expect(outbox.size).toBe(2);
+    expect(() => outbox.makeRoom(1 << 21)).toThrow(RangeError);
+  });
+
+  test("queues do not grow with what has gone", () => {
+    const outbox = made();
+    for (let n = 1; n <= 5000; n++) {
+      outbox.add(message(n, n % 2 ? "send" : "call", { expiresAt: n }));
+      if (n > 3) outbox.withdraw(n - 3);
+    }
+    const queues = Object.values(outbox as object).filter(Array.isArray);
+    expect(queues.length).toBe(4);
+    for (const queue of queues) expect(queue.length).toBeLessThan(200);
+  });
+});
+
+describe("words", () => {
+  test("characters and bytes", () => {
+    for (const text of ["", "abc", "é", "漢字", "😀x😀", "a\u0000\u{10ffff}"]) {
+      expect(bytesOf(text)).toBe(Buffer.byteLength(text));
+      expect(charsOf(text)).toBe([...text].length);
+      expect(isWellFormed(text)).toBe(true);
+    }
+    expect(bytesOf("\ud800")).toBe(3);
+    expect(isWellFormed("a\udc00")).toBe(false);
+    expect(cut("漢字漢字", 7)).toBe("漢字");
+  });
+
+  test("names with @ belong to the protocol", () => {
+    for (const name of ["", "@a", "a\n", "\ud800", "x".repeat(256), 5, null]) expect(() => checkName(name, "event")).toThrow("event");
+    expect(checkName("😀".repeat(255), "event")).toHaveLength(510);
+    expect(checkChannel("@who/x", "channel")).toBe("@who/x");
+    expect(() => checkChannel("@", "channel")).toThrow();
+  });
+
+  test("rubbish is always a bad frame, and reasons repeat nothing", () => {
+    const parts = ["[", "]", "{", "}", '"', "secret", ",", ":", '"msg"', '"welcome"', "1", "-1", "null", "1e999", "\\u", "__proto__"];
+    let seed = 7;
+    const random = (): number => (seed = (seed * 16807) % 2147483647) / 2147483647;
+    for (let i = 0; i < 20_000; i++) {
+      const text = Array.from({ length: 1 + random() * 12 }, () => parts[Math.floor(random() * parts.length)]).join("");
+      try {
+        native.decode(text);
+      } catch (error) {
+        expect(error).toBeInstanceOf(errors.BadFrame);
+        expect((error as Error).message).not.toContain("secret");
+      }
+    }
+  });
+
+  test("policies refuse nonsense", () => {
+    for (const nonsense of [
+      { connectTimeout: 0 },
+      { helloTimeout: NaN },
+      { maxAttempts: -1 },
+      { heartbeat: { interval: 1e6, timeout: 1 } },
+      { backOff: { base: 50 } },
+      { outbox: { messages: Infinity } },
+      { outbox: { full: "wait" as never } },
+      { connectTimeout: "5" as never },
+    ]) {
+      expect(() => makePolicy(nonsense), JSON.stringify(nonsense)).toThrow(Object.keys(nonsense)[0]);
+    }
+  });
+
+  test("every code has a class", () => {
+    for (let code = 0; code < 5000; code++) expect(["retry", "login", "fatal"]).toContain(classify(code));
+  });
+
+  test("errors carry name and retryable", () => {
+    const { Rejected, Expired, OutcomeUnknown, RequestTimeout, OutboxFull, SubscriptionRefused, Replaced } = errors;
+    for (const [error, name, retryable] of [
+      [new Rejected("c", "m", {}), "Rejected", false],
+      [new Expired("x"), "Expired", true],
+      [new OutcomeUnknown("x"), "OutcomeUnknown", false],
+      [new RequestTimeout("x", 1), "RequestTimeout", true],
+      [new OutboxFull(1, 2), "OutboxFull", true],
+      [new SubscriptionRefused("c", "x", ""), "SubscriptionRefused", false],
+      [new errors.LoginRefused("x"), "LoginRefused", false],
+      [new errors.GaveUp("x"), "GaveUp", true],
+      [new errors.OutboxError("x"), "OutboxError", false],
+      [new Replaced("x"), "Replaced", false],
+      [new errors.BadFrame("x"), "BadFrame", false],
+    ] as const) {
+      expect([error.name, error.retryable]).toEqual([name, retryable]);
+      expect(error).toBeInstanceOf(errors.HeartlineError);
+      expect(error).toBeInstanceOf(Error);
+    }
+    expect(new Replaced("x")).toBeInstanceOf(errors.ConnectionClosed);
+  });
+});
