@@ -1,5 +1,6 @@
 """`send --outbox` and `listen --cursor --output`: killed at random, each line once."""
 
+import json
 import random
 import sqlite3
 import time
@@ -14,12 +15,18 @@ MEMORY = ("--broker", "memory://")
 LINES = 30_000
 
 
-def marks(file: Path) -> list[str]:
+def done_lines(file: Path) -> int:
+    """How long the input was that `file` knows to be done; the messages of it must be gone."""
     db = sqlite3.connect(file)
     try:
-        return [value for (value,) in db.execute("SELECT value FROM marks")]
+        assert db.execute("SELECT count(*) FROM messages").fetchone() == (0,)
+        ((value,),) = db.execute("SELECT value FROM marks")
     finally:
         db.close()
+    kept = json.loads(value)
+    assert "first" in kept
+    lines: int = kept["lines"]
+    return lines
 
 
 def seeded() -> random.Random:
@@ -55,11 +62,43 @@ def test_a_killed_send_goes_on_with_each_line_once(tmp_path: Path) -> None:
         done = run(*words, stdin=lines.read_bytes())
         assert done.returncode == 0, done.stderr
         assert f"{LINES:,} lines handled" in done.stderr
-        assert marks(file) == []
+        assert done_lines(file) == LINES
         assert run("listen", url, "n", "--count", str(LINES)).stdout.encode() == numbers(LINES)
         # The file is free for another input.
         assert run("send", url, "--channel", "m", "--outbox", str(file), stdin="a\nb\n").returncode == 0
         assert run("listen", url, "m", "--count", "2").stdout == "a\nb\n"
+
+
+def test_an_input_that_was_done_is_not_sent_again(tmp_path: Path) -> None:
+    """Who restarts a command that was killed at its very end cannot know that all was done."""
+    with relay(*MEMORY) as url:
+        words = ("send", url, "--channel", "n", "--outbox", str(tmp_path / "o.db"))
+        for lines, taken in ((3, 0), (3, 3), (5, 3), (5, 5)):
+            done = run(*words, stdin=numbers(lines))
+            assert done.returncode == 0, done.stderr
+            assert f"{lines} lines handled" in done.stderr
+            assert (f"{taken} of them had been taken over" in done.stderr) is (taken > 0)
+        for other in ("1\n2\n", "1\n2\n3\n4\nfive\n"):
+            refused = run(*words, stdin=other)
+            assert refused.returncode == 2
+            assert "another input of 5 lines, which began like this one and was done" in refused.stderr
+            assert "--anew" in refused.stderr
+        assert run(*words, "--anew", stdin="1\n2\n").returncode == 0
+        assert run("listen", url, "n", "--count", "7").stdout.split() == ["1", "2", "3", "4", "5", "1", "2"]
+
+
+def test_after_one_that_was_done_another_input_is_sent(tmp_path: Path) -> None:
+    file = tmp_path / "o.db"
+    with relay(*MEMORY) as url:
+        words = ("send", url, "--outbox", str(file), "--channel")
+        assert run(*words, "n", stdin=numbers(30)).returncode == 0
+        for channel, lines in (("n", "a\nb\n"), ("n", ""), ("m", "a\nb\nc\n"), ("n", "a\n")):
+            done = run(*words, channel, stdin=lines)
+            count = len(lines.split())
+            assert (done.returncode, f"{count} lines handled" in done.stderr) == (0, True), done.stderr
+            assert "taken over" not in done.stderr
+        assert run("listen", url, "n", "--count", "33").stdout == numbers(30).decode() + "a\nb\na\n"
+        assert run("listen", url, "m", "--count", "3").stdout == "a\nb\nc\n"
 
 
 def test_another_input_is_refused(tmp_path: Path) -> None:
@@ -122,7 +161,7 @@ def test_failures_of_an_earlier_run_are_named(tmp_path: Path) -> None:
     assert "line 2: refused: closed" in done.stderr
     assert "line 4: refused: closed" in done.stderr
     assert "3 of 5 lines handled" in done.stderr
-    assert marks(file) == []
+    assert done_lines(file) == 5
 
 
 def test_a_second_send_is_refused(tmp_path: Path) -> None:

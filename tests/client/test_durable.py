@@ -236,6 +236,24 @@ def test_ending_empties_the_file(run: Run, tmp_path: Path) -> None:
     run(main())
 
 
+def test_marks_given_at_the_end_stay(run: Run, tmp_path: Path) -> None:
+    """In the transaction that empties the file: there is no moment without either."""
+    file = tmp_path / "a.db"
+
+    async def main() -> None:
+        async with world() as w:
+            async with w.connect(outbox=file) as conn:
+                await conn.send("note", 1, marks={"a": "b", "c": "d"})
+                await conn.end(marks={"a": "done"})
+            assert rows(file, "SELECT * FROM marks") == [("a", "done")]
+            assert rows(file, "SELECT * FROM messages") == []
+            async with w.connect() as conn:
+                with pytest.raises(ValueError, match="marks: only a durable outbox"):
+                    await conn.end(marks={"a": "b"})
+
+    run(main())
+
+
 # the disk first
 
 

@@ -5,7 +5,8 @@ Invariants:
   (test_every_line_is_accounted_for);
 - the input is read no faster than it can be sent, and never held whole (test_input_is_read_with_back_pressure);
 - a line that cannot be a publication stops before anything behind it is sent (test_a_bad_line_stops_there);
-- with --outbox a killed run goes on where it was (test_a_killed_send_goes_on_with_each_line_once).
+- with --outbox a killed run goes on where it was (test_a_killed_send_goes_on_with_each_line_once), and one that was
+  killed when all was done sends nothing again (test_an_input_that_was_done_is_not_sent_again).
 """
 
 import argparse
@@ -43,8 +44,8 @@ A line is published as a JSON string, without its line feed. With --json each li
 not UTF-8, or not JSON, is named by its number and ends the run before anything behind it is sent.
 
 With --outbox FILE the lines under way, and how many were taken over, are kept in FILE. However this process ends, the
-same command with the same input goes on: lines that FILE has taken over are skipped, each line is sent once. When all
-is done FILE is emptied."""
+same command with the same input goes on: lines that FILE has taken over are skipped, each line is sent once, in as many
+runs as it takes and in any more. When all is done, an input whose first line is another one is a new one."""
 
 _EXAMPLES = """\
 examples:
@@ -77,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--anew",
         action="store_true",
-        help="with --outbox: give up what FILE holds of an earlier input, begin at line 1",
+        help="with --outbox: forget what FILE holds of an earlier input, done or not, and begin at line 1",
     )
     add_connection(parser)
 
@@ -245,11 +246,13 @@ class Sender:
         return self._report(status, text)
 
     async def _leave(self, connection: "Connection", *, done: bool) -> None:
-        """Close. An outbox file keeps what is not done, and is emptied when all is."""
+        """Close. An outbox file keeps what is not done, and only which input it was when all is."""
         from heartline.core.errors import OutboxError
 
-        if self._taken is None or done:
+        if self._taken is None:
             await connection.end()
+        elif done:
+            await connection.end(marks=self._taken.done(self._ledger.failed))
         else:
             storing = asyncio.ensure_future(connection.mark(self._taken.last(self._ledger.failed)))
             await asyncio.wait({storing}, timeout=LAST_WORDS)

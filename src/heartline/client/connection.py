@@ -76,12 +76,15 @@ class Connection:
         self._shell.close()
         await self._shell.wait_gone()
 
-    async def end(self) -> None:
+    async def end(self, *, marks: Mapping[str, str] | None = None) -> None:
         """Tell the server to forget the session, then close. Offline nobody can be told: the server's own time ends it.
 
-        A durable outbox is emptied: messages, session, places in channels and marks.
+        A durable outbox is emptied: messages, session, places in channels and marks. `marks` are what it holds from
+        then on, put there in the same transaction: so a program that is killed now still knows that it was done.
         """
-        self._shell.close(end=True)
+        if marks is not None:
+            self._check_started(marks)
+        self._shell.close(end=True, marks=marks)
         await self._shell.wait_gone()
 
     async def __aenter__(self) -> Self:

@@ -254,8 +254,11 @@ class Durable:
 
     # closing
 
-    def close(self, *, empty: bool) -> None:
-        """Write what is left, once more if it fails, and let go of the file. `empty` removes all but the numbers."""
+    def close(self, *, empty: bool, marks: Mapping[str, str] | None = None) -> None:
+        """Write what is left, once more if it fails, and let go of the file.
+
+        `empty` removes all but the numbers; `marks` are put into what was emptied.
+        """
         if self._life is not Life.WORKING:
             return
         self._life = Life.CLOSING
@@ -263,6 +266,8 @@ class Durable:
             self._batch.empty()
             self._places.clear()
             self.marks.clear()
+        if marks:
+            self.mark(marks)
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
 from typing import Any, Protocol
@@ -345,8 +345,8 @@ class Shell:
         self.machine.restore(saved)
         self.outcomes.restore(saved.messages)
 
-    def close(self, *, end: bool = False) -> None:
-        """Leave at once and for good. Sockets and tasks are gone after `wait_gone`."""
+    def close(self, *, end: bool = False, marks: Mapping[str, str] | None = None) -> None:
+        """Leave at once and for good. Sockets and tasks are gone after `wait_gone`. `marks`: what stays at the end."""
         if end:
             self.machine.end(now())
         else:
@@ -361,7 +361,7 @@ class Shell:
         for task in self.tasks:
             cancel(task)
         if self.durable is not None and self.loop is not None:
-            self.durable.close(empty=end)
+            self.durable.close(empty=end, marks=marks)
 
     def abandon(self) -> None:
         """Close without anybody who waits, for a connection that was dropped."""
