@@ -12,7 +12,7 @@ import enum
 import math
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from .children import Child
 from .exits import Stop
@@ -40,6 +40,13 @@ Begin = Callable[[], Awaitable[Child]]
 """Starts a process and returns when it stands."""
 
 
+def lifetimes(name: str, every: float, seed: int) -> Iterator[float]:
+    """Seconds from standing to SIGKILL, one life after the other."""
+    dice = random.Random(f"{name} {seed}")
+    while True:
+        yield every * dice.uniform(1.0 - SPREAD, 1.0 + SPREAD)
+
+
 class Lives:
     """The lives of one process. `every`: the average seconds of a life, inf for one without end by force.
 
@@ -51,8 +58,7 @@ class Lives:
         self.standing: Standing = Standing.STARTING
         self._name = name
         self._begin = begin
-        self._every = every
-        self._dice = random.Random(f"{name} {seed}")
+        self._lifetimes = lifetimes(name, every, seed)
         self._tell = tell
 
     async def run(self, first: Child | None = None) -> None:
@@ -62,7 +68,7 @@ class Lives:
             if child is None:
                 child = await self._begin()
             self._go(Standing.UP)
-            killed = await self._live(child, self._lifetime())
+            killed = await self._live(child, next(self._lifetimes))
             self._tell(killed)
             if not killed:
                 break
@@ -85,9 +91,6 @@ class Lives:
             return await going == -signal.SIGKILL
         finally:
             going.cancel()
-
-    def _lifetime(self) -> float:
-        return self._every * self._dice.uniform(1.0 - SPREAD, 1.0 + SPREAD)
 
     def _go(self, new: Standing) -> None:
         if new not in _LEGAL[self.standing]:

@@ -108,6 +108,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _settle_kills(args: argparse.Namespace) -> None:
     """Put defaults where nothing was said. Raises Stop for what loses by nature."""
+    if args.broker is not None:
+        from heartline.brokers.urls import make_broker
+
+        try:
+            make_broker(args.broker, 1.0)
+        except ValueError as error:
+            raise Stop(f"--{error}") from None
     forgets = args.broker is not None and args.broker.startswith("memory:")
     if forgets and args.kill_server_every not in {None, math.inf}:
         raise Stop(
