@@ -261,3 +261,30 @@ def test_codecs_of_both_sides() -> None:
     with pytest.raises(BadFrame):
         NativeServer.decode(b'["ack",1]')
     assert NativeServer.encode_value({"a": [1]}) == b'{"a":[1]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        (r'"\ud800"', "\ufffd"),
+        (r'"a\udc00b"', "a\ufffdb"),
+        (r'"\uDBFF\ud83d\ude00\uD83D"', "\ufffd\U0001f600\ufffd"),
+        (r'{"\ud800":[1,"\\\\ud800 \\\ud800"]}', {"\ufffd": [1, "\\\\ud800 \\\ufffd"]}),
+    ],
+)
+def test_halves_of_characters_in_payloads(text: str, means: object) -> None:
+    """JavaScript can say them, by cutting a string in the middle of a character."""
+    up = decode_up(f'["send",1,"e",{text}]'.encode())
+    assert isinstance(up, f.Send)
+    assert json.loads(bytes(up.data)) == means
+    down = decode_down(f'["msg","c",1,"e",{text}]'.encode())
+    assert isinstance(down, f.Msg)
+    assert json.loads(bytes(down.data)) == means
+    for bad in (
+        r'["send",1,"\ud800",1]',
+        r'["pub",1,"c\ud800","e",1]',
+        r'["send",1,"e","\ud800"',
+        r'["send","\ud800","e",1]',
+    ):
+        with pytest.raises(BadFrame):
+            decode_up(bad.encode())

@@ -4,11 +4,12 @@ Invariants:
 - rubbish of any kind ends in `BadFrame` with a short reason, never in another exception
   (test_rubbish_is_always_a_bad_frame);
 - the reason names frame and element and repeats nothing that was sent (test_reasons_repeat_nothing);
-- what is encoded decodes to the same frame (test_encoding_round_trips).
+- what is encoded decodes to the same frame (test_encoding_round_trips);
+- half a character in a payload harms nobody: it counts as U+FFFD (test_halves_of_characters_in_payloads).
 """
 
 import re
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -23,6 +24,9 @@ _down: Final = msgspec.json.Decoder(DownFrame)
 _failure: Final = msgspec.json.Decoder(Failure)
 _encode_text = msgspec.json.Encoder().encode
 
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
 _KIND: Final = re.compile(rb'[ \t\r\n]*\[[ \t\r\n]*"([a-z]{2,8})"')
 _UNKNOWN_KIND: Final = "Invalid value"
 _KINDS: Final = {kind.__struct_config__.tag for kind in get_args(UpFrame | DownFrame)}
@@ -43,6 +47,23 @@ def _bad(data: bytes, error: Exception) -> BadFrame:
     return BadFrame(f"{kind}: {reason}"[:120] if kind in _KINDS else reason[:120])
 
 
+def _mended(data: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
+    """What a frame says whose payload has halves of surrogate pairs, as JavaScript may write them; else None.
+
+    PROTOCOL 1.5: in a name they make a bad frame. So a mark takes their place first, and is looked for in the names.
+    """
+    marked, mended = (_ESCAPE.sub(lambda m: m[0] if m[1] is None else mark, data) for mark in (rb"\uffff", rb"\ufffd"))
+    if marked == data:
+        return None
+    try:
+        frame = decoder.decode(marked)
+        if any("\uffff" in getattr(frame, name, "") for name in ("channel", "event")):
+            return None
+        return decoder.decode(mended)
+    except _Bad:
+        return None
+
+
 def decode_up(data: bytes) -> UpFrame:
     """Read one frame a client sent. `data` must not change afterwards: payloads refer to it.
 
@@ -51,7 +72,9 @@ def decode_up(data: bytes) -> UpFrame:
     try:
         frame: UpFrame = _up.decode(data)
     except _Bad as error:
-        raise _bad(data, error) from None
+        frame = _mended(data, _up)
+        if frame is None:
+            raise _bad(data, error) from None
     return frame
 
 
@@ -62,7 +85,9 @@ def decode_down(data: bytes) -> DownFrame:
         if type(frame) is Fail:
             _failure.decode(frame.body)
     except _Bad as error:
-        raise _bad(data, error) from None
+        frame = _mended(data, _down)
+        if frame is None or type(frame) is Fail:
+            raise _bad(data, error) from None
     return frame
 
 
