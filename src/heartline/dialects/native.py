@@ -52,14 +52,18 @@ def _mended(data: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
 
     PROTOCOL 1.5: in a name they make a bad frame. So a mark takes their place first, and is looked for in the names.
     """
-    marked, mended = (_ESCAPE.sub(lambda m: m[0] if m[1] is None else mark, data) for mark in (rb"\uffff", rb"\ufffd"))
+
+    def with_halves_as(mark: bytes) -> bytes:
+        return _ESCAPE.sub(lambda escape: escape[0] if escape[1] is None else mark, data)
+
+    marked = with_halves_as(rb"\uffff")
     if marked == data:
         return None
     try:
         frame = decoder.decode(marked)
         if any("\uffff" in getattr(frame, name, "") for name in ("channel", "event")):
             return None
-        return decoder.decode(mended)
+        return decoder.decode(with_halves_as(rb"\ufffd"))
     except _Bad:
         return None
 
@@ -72,9 +76,10 @@ def decode_up(data: bytes) -> UpFrame:
     try:
         frame: UpFrame = _up.decode(data)
     except _Bad as error:
-        frame = _mended(data, _up)
-        if frame is None:
+        mended = _mended(data, _up)
+        if mended is None:
             raise _bad(data, error) from None
+        frame = mended
     return frame
 
 
@@ -85,9 +90,10 @@ def decode_down(data: bytes) -> DownFrame:
         if type(frame) is Fail:
             _failure.decode(frame.body)
     except _Bad as error:
-        frame = _mended(data, _down)
-        if frame is None or type(frame) is Fail:
+        mended = _mended(data, _down)
+        if mended is None or type(mended) is Fail:
             raise _bad(data, error) from None
+        frame = mended
     return frame
 
 
