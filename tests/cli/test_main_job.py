@@ -2,9 +2,12 @@
 
 import signal
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from .processes import COMMAND, PATIENCE, Running, faults, numbers, relay, run, summary_of
+from .processes import COMMAND, PATIENCE, Running, faults, free_port, numbers, relay, run, summary_of
 
 HEARTBEAT = ("--heartbeat", "0.4,0.4")
 
@@ -86,6 +89,92 @@ def test_a_killed_listener_goes_on(tmp_path: Path) -> None:
         assert sender.end() == 0
     assert kills >= 4, "hardly anything happened"
     assert b"".join(arrived) == lines
+
+
+class Killed:
+    """A command that gets SIGKILL after `every` seconds each time it stands, and is begun again as it was."""
+
+    def __init__(self, every: float, words: tuple[str, ...], stdin: Path = Path("/dev/null")) -> None:
+        self.kills = 0
+        self._every = every
+        self._words = words
+        self._stdin = stdin
+        self._begin()
+
+    def ended(self) -> bool:
+        """Whether it has ended by itself; kills it when its time has come."""
+        if self._running.process.poll() is not None:
+            return True
+        if time.monotonic() < self._due:
+            return False
+        self._running.signal(signal.SIGKILL)
+        if self._running.end() != -signal.SIGKILL:
+            return True
+        self.kills += 1
+        self.close()
+        self._begin()
+        return False
+
+    def status(self) -> int:
+        return self._running.end()
+
+    def close(self) -> None:
+        self._running.__exit__()
+
+    def _begin(self) -> None:
+        with self._stdin.open("rb") as stdin:
+            self._running = Running(*self._words, stdin=stdin)
+        # It stands when it says its first word: a server its address, a client its counts.
+        assert self._running.line() if self._words[0] == "serve" else self._running.err.line()
+        self._due = time.monotonic() + self._every
+
+
+@contextmanager
+def killed(every: float, *words: str, stdin: Path = Path("/dev/null")) -> Iterator[Killed]:
+    command = Killed(every, words, stdin)
+    try:
+        yield command
+    finally:
+        command.close()
+
+
+def test_a_hundred_thousand_lines_over_kills_of_all(tmp_path: Path) -> None:
+    """Sender, server and listener get SIGKILL, links are cut: each line once, byte for byte."""
+    lines, source, out, end = numbers(100_000), tmp_path / "in", tmp_path / "out", b"the end\n"
+    source.write_bytes(lines)
+    port = free_port()
+    server_words = ("serve", "--port", str(port), "--broker", f"sqlite:///{tmp_path / 'server.db'}", *HEARTBEAT)
+    options = ("--stats-every", "60", "--quiet", "--connect-timeout", "2")
+    with (
+        killed(2.0, *server_words) as server,
+        faults(f"ws://127.0.0.1:{port}/", "--cut-every", "0.5") as (url, proxy),
+        killed(
+            2.5, "listen", url, "n", "--cursor", str(tmp_path / "listen.db"), "--output", str(out), *options
+        ) as listener,
+    ):
+        # The rate gives everything time to happen, however fast the machine is.
+        words = ("send", url, "--channel", "n", "--outbox", str(tmp_path / "send.db"), "--rate", "12500", *options)
+        with killed(2.0, *words, stdin=source) as sender:
+            until = time.monotonic() + 90
+            while not sender.ended():
+                assert not server.ended()
+                assert not listener.ended()
+                assert time.monotonic() < until, "not through"
+                time.sleep(0.02)
+            assert sender.status() == 0
+        assert run("send", url, "--channel", "n", stdin=end).returncode == 0
+        # Behind the end nothing comes that was sent before: what came twice or is missing shows.
+        while not out.read_bytes().endswith(end):
+            assert not server.ended()
+            assert not listener.ended()
+            assert time.monotonic() < until, "not through"
+            time.sleep(0.05)
+        summary = summary_of(proxy)
+    assert out.read_bytes() == lines + end
+    assert sender.kills >= 2
+    assert server.kills >= 3
+    assert listener.kills >= 2
+    assert summary["cut"] >= 4, "hardly anything happened"
 
 
 def test_two_listeners_get_the_same(tmp_path: Path) -> None:
