@@ -57,7 +57,7 @@ UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quie
 
 lock: ## pin the newest fitting versions again: requirements/*.txt
 	@test -x $(BIN)/uv || $(MAKE) setup
-	$(UV_COMPILE) --upgrade --extra testing pyproject.toml requirements/dev.in -o requirements/dev.txt
+	$(UV_COMPILE) --upgrade --extra testing --extra demo pyproject.toml requirements/dev.in -o requirements/dev.txt
 	$(UV_COMPILE) --constraint requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 
 bench: setup ## the benchmarks, short

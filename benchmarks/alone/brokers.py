@@ -51,6 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("work", choices=["append", "replay"])
     parser.add_argument("--publishers", type=int, default=1)
     parser.add_argument("--window", type=int, default=1, help="appends under way for each publisher")
+    parser.add_argument("--keys", action="store_true", help="append: with idempotency keys, as for clients")
     parser.add_argument("--size", type=int, default=100)
     parser.add_argument("--entries", type=int, default=100_000, help="replay: of the channel")
     parser.add_argument("--warmup", type=float, default=0.3)
@@ -81,7 +82,7 @@ async def append(broker: Broker, asked: argparse.Namespace, data: bytes) -> tupl
         under_way: deque[object] = deque()
         while publishing:
             n += 1
-            under_way.append(broker.append(channel, "e", data, HISTORY, key=(session, n)))
+            under_way.append(broker.append(channel, "e", data, HISTORY, key=(session, n) if asked.keys else None))
             if len(under_way) == asked.window:
                 await settled(under_way.popleft())
                 acknowledged += 1

@@ -415,3 +415,12 @@ def test_the_clock_of_the_system(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert Hand.now > 0
+
+
+@on_files
+async def test_times_are_kept_exactly(files: Files) -> None:
+    files.clock.now = 1_763_740_800.123456
+    broker = await started(files.new())
+    await fill(broker, "c", 1)
+    assert [entry.at for entry in (await broker.read("c", 0, 10, 1000)).entries] == [files.clock.now]
+    await broker.stop()

@@ -207,7 +207,7 @@ class Channels:
             return []
         count = max(1, sum(size <= max_bytes for size in accumulate(map(int, sizes.split(",")))))
         packed: bytes = self._db.execute(
-            "SELECT CAST(group_concat((id & ?) || ? || at || ? || event || ? || CAST(data AS TEXT), ?) AS BLOB) FROM "
+            "SELECT CAST(group_concat((id & ?) || ? || printf('%!.17g', at) || ? || event || ? || CAST(data AS TEXT), ?) AS BLOB) FROM "
             "(SELECT id, at, event, data FROM entries WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)",
             ((1 << SHIFT) - 1, UNIT, UNIT, UNIT, RECORD, base + after, base + row.head, count),
         ).fetchone()[0]

@@ -191,5 +191,16 @@ class Store:
 
     def _write_mark(self, commits: int) -> None:
         if self._mark is not None:
-            os.lseek(self._mark, 0, os.SEEK_SET)
-            os.write(self._mark, b"%020d\n" % commits)
+            _write_at_start(self._mark, b"%020d\n" % commits)
+
+
+if hasattr(os, "pwrite"):
+
+    def _write_at_start(handle: int, data: bytes) -> None:
+        os.pwrite(handle, data, 0)
+
+else:
+
+    def _write_at_start(handle: int, data: bytes) -> None:
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, data)
