@@ -1,22 +1,32 @@
-"""Write the tables of docs/performance.md from the committed record: `python -m benchmarks.page`.
+"""Write the tables of docs/performance.md from the committed records: `python -m benchmarks.page`.
 
-The page holds one block between `<!-- record -->` and `<!-- end -->`; the rest of it is prose.
+The page holds a block for each group, between `<!-- record GROUP -->` and `<!-- end -->`; the rest of it is prose.
 """
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import registry, report
+from benchmarks.run import RECORDS
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "performance.md"
-RECORD = ROOT / "benchmarks" / "results" / "latest.json"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
 
 def main() -> None:
-    """Redraw the block."""
-    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    """Redraw the blocks."""
+    page = PAGE.read_text(encoding="utf-8")
+    for group, file in RECORDS.items():
+        block = block_of(group, json.loads(file.read_text(encoding="utf-8")))
+        page, found = re.subn(rf"<!-- record {group} -->.*?<!-- end -->", lambda _, b=block: b, page, flags=re.DOTALL)
+        if found != 1:
+            raise SystemExit(f"{PAGE}: expected one block of {group}, found {found}")
+    PAGE.write_text(page, encoding="utf-8")
+
+
+def block_of(group: str, record: dict[str, Any]) -> str:
+    """What was measured where, and the table."""
     machine = record["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     rounds = max(len(samples) for outcome in record["outcomes"] for samples in outcome["samples"].values())
@@ -26,11 +36,7 @@ def main() -> None:
         f"interleaved; load average before the run {record['load_before']:.1f}."
     )
     table = report.markdown_table(list(report.rows(record, registry.benches())))
-    block = f"<!-- record -->\n{about}\n\n{table}\n<!-- end -->"
-    page, found = re.subn(r"<!-- record -->.*?<!-- end -->", lambda _: block, PAGE.read_text(), flags=re.DOTALL)
-    if found != 1:
-        raise SystemExit(f"{PAGE}: expected one block, found {found}")
-    PAGE.write_text(page, encoding="utf-8")
+    return f"<!-- record {group} -->\n{about}\n\n{table}\n<!-- end -->"
 
 
 if __name__ == "__main__":
