@@ -1,0 +1,1 @@
+"""Five systems and a gallery: what `heartline demo` serves. See README.md."""
