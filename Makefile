@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test pytest smoke lint style types format lock bench bench-full clean
+.PHONY: help setup demo test pytest browsers smoke lint style types format lock bench bench-full clean
 
 BIN := .venv/bin
 STAMP := .venv/.stamp
@@ -32,6 +32,9 @@ test: lint smoke pytest ## everything a change has to pass: lint, types, the whe
 
 pytest: setup ## only the tests, documentation examples included
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+browsers: setup ## tell which of the browsers that tests drive are missing, and how to get them
+	$(BIN)/python -m tests.browser.programs
 
 smoke: setup ## build the wheel and use it in a clean environment
 	$(BIN)/python scripts/wheel_smoke.py
