@@ -1,7 +1,7 @@
 /** heartline: sessions that outlive their sockets, in browsers and mini programs. Begin with `connect` or `shared`. */
 
 export { connect, shared } from "./client/connect.js";
-export { Connection, type RequestOptions, type SendOptions } from "./client/connection.js";
+export { Connection, type Delivery, type RequestOptions, type SendOptions } from "./client/connection.js";
 export { Scope } from "./client/scope.js";
 export { Subscription, type SubscribeOptions } from "./client/subscription.js";
 export { Receipt } from "./client/receipts.js";

@@ -21,16 +21,22 @@ import { Scope } from "./scope.js";
 import { Shell } from "./shell.js";
 import { Feed, type SubscribeOptions, Subscription } from "./subscription.js";
 
-/** How to send. `expires`: seconds after which it is not worth sending any more. `idempotent`: twice does no harm. */
+/**
+ * What happens to a message that was written, and whose link ended before anything confirmed it, where the server does
+ * not remember the session: it ends as "unknown" and is never said again; or it is said again until it is confirmed.
+ */
+export type Delivery = "at_most_once" | "at_least_once";
+
+/** How to send. `expires`: seconds after which it is not worth sending any more. `delivery`: "at_most_once" as a rule. */
 export interface SendOptions {
   readonly expires?: number | undefined;
-  readonly idempotent?: boolean | undefined;
+  readonly delivery?: Delivery | undefined;
 }
 
 /** How to ask. `timeout`: seconds, 30 by default; Infinity waits for ever. */
 export interface RequestOptions {
   readonly timeout?: number | undefined;
-  readonly idempotent?: boolean | undefined;
+  readonly delivery?: Delivery | undefined;
 }
 
 /**
@@ -171,10 +177,10 @@ export class Connection {
    * refused the connection. `OutboxFull` where nothing was queued.
    */
   request<T = unknown>(event: string, data?: unknown, options: RequestOptions = {}): Promise<T> {
-    const { timeout = 30, idempotent } = options;
+    const { timeout = 30, delivery } = options;
     return new Promise((resolve, reject) => {
       if (timeout !== Infinity) positive("timeout", timeout);
-      const receipt = this._queue("call", event, data, "", { idempotent });
+      const receipt = this._queue("call", event, data, "", { delivery });
       const stop =
         timeout === Infinity ? () => {} : this._shell.timers.after(timeout, () => this._takeBack(receipt));
       receipt.wait(true).then(
@@ -200,7 +206,11 @@ export class Connection {
 
   private _queue(kind: Kind, event: string, data: unknown, target: string, options: SendOptions): Receipt {
     const shell = this._shell;
-    const { expires: expiresIn, idempotent } = options;
+    const { expires: expiresIn, delivery = "at_most_once" } = options;
+    const idempotent = delivery === "at_least_once";
+    if (!idempotent && delivery !== "at_most_once") {
+      throw new TypeError("delivery must be 'at_most_once' or 'at_least_once'");
+    }
     const text = encodeJson("data", data);
     const refusal = shell.refusal();
     if (refusal) throw refusal;

@@ -204,6 +204,22 @@ describe("sending", () => {
     expect(conn.pending).toBe(0);
   });
 
+  test("a server that forgot the session gets again what may be repeated, and nothing else", async () => {
+    const world = new World();
+    const conn = world.connect({ on: { "@gap": () => {} } });
+    world.last.accept();
+    const once = conn.send("pay", 1);
+    const again = conn.send("seen", 2, { delivery: "at_least_once" });
+    world.last.lose();
+    world.timers.advance(1);
+    world.last.accept();
+    await expect(once.handled()).rejects.toMatchObject({ outcome: "unknown" });
+    expect(world.last.said).toEqual([["send", 2, "seen", 2]]);
+    world.last.say(["ack", 2]);
+    await again.handled();
+    expect(() => conn.send("e", 1, { delivery: "twice" as "at_most_once" })).toThrow("delivery");
+  });
+
   test("the outbox is bounded, and tells of room", async () => {
     const world = new World();
     const conn = world.connect({ outbox: { messages: 2 } });
