@@ -16,6 +16,7 @@ from heartline.faults.model import (
 from heartline.faults.rules import Direction, FaultRules, rule_fields
 
 if TYPE_CHECKING:
+    from heartline.faults.groups import Group
     from heartline.faults.proxy import FaultProxy
     from heartline.faults.report import ProxyEvent, ProxyEventKind, ProxyStats
 
@@ -25,6 +26,7 @@ __all__ = [
     "FaultModel",
     "FaultProxy",
     "FaultRules",
+    "Group",
     "LinkEvent",
     "LinkEventKind",
     "LinkFaults",
@@ -37,6 +39,7 @@ __all__ = [
 
 _LAZY = {
     "FaultProxy": "heartline.faults.proxy",
+    "Group": "heartline.faults.groups",
     "ProxyEvent": "heartline.faults.report",
     "ProxyEventKind": "heartline.faults.report",
     "ProxyStats": "heartline.faults.report",

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from heartline.faults.groups import HEAD_END, HEAD_LIMIT, HEAD_WAIT, Plan
 from heartline.faults.model import LinkEvent, LinkEventKind, LinkFaults
 from heartline.faults.pipes import Pipe
 from heartline.faults.report import ProxyEventKind
@@ -32,7 +33,7 @@ _LINGER: Final = 5.0  # seconds both peers have to take the rest and close, once
 
 
 class LinkPhase(Enum):
-    """ARRIVED: the verdict is not in. HUNG: never answered. CLOSING: nothing new enters. CLOSED: sockets gone."""
+    """ARRIVED: the verdict is not in, perhaps for want of a name. HUNG: never answered. CLOSING: nothing new enters. CLOSED: sockets gone."""
 
     ARRIVED = "arrived"
     DIALLING = "dialling"
@@ -53,11 +54,12 @@ LEGAL_PHASES: Final[dict[LinkPhase, frozenset[LinkPhase]]] = {
 
 
 class ProxyLink:
-    """Made by `FaultProxy` for each dial; ``number`` counts dials from 1."""
+    """Made by `FaultProxy` for each dial; ``number`` counts dials from 1, ``name`` is what a `Group` goes by."""
 
     def __init__(self, host: "FaultProxy") -> None:
         self.host = host
         self.number = 0
+        self.name: str | None = None
         self.phase: LinkPhase = LinkPhase.ARRIVED
         self.client: Side = Side(self, Direction.UP)
         self.server: Side = Side(self, Direction.DOWN)
@@ -70,8 +72,26 @@ class ProxyLink:
         self._faults: LinkFaults | None = None
         self._began = 0.0  # loop time at which the model's clock stood at 0
         self._timer: asyncio.TimerHandle | None = None
+        self._head: bytearray | None = None  # what the client said, while its name is waited for
 
     # --- the verdict on the dial ----------------------------------------------------------------
+
+    def hear_head(self) -> None:
+        """Wait for the head of a request before there is a verdict."""
+        self._head = bytearray()
+        self._timer = self.host.loop.call_later(HEAD_WAIT, self._name)
+        self.client.listen(True)
+
+    def _name(self) -> None:
+        """The head is there, or will not come."""
+        head, self._head = bytes(self._head or b""), None
+        self._cancel_timer()
+        self.client.listen(False)
+        self.host.named(self, head)
+        if self.phase is LinkPhase.DIALLING:
+            self.up.feed(head)
+        else:
+            self.host.count_lost(self, len(head))
 
     def refuse(self) -> None:
         """Reset the client at once."""
@@ -82,10 +102,10 @@ class ProxyLink:
         self._go(LinkPhase.HUNG)
         self.client.listen(True)
 
-    def accept(self, faults: LinkFaults, began: float) -> None:
+    def accept(self, plan: Plan) -> None:
         """Dial the target for the client."""
         self._go(LinkPhase.DIALLING)
-        self.obey(faults, began)
+        self.obey(plan)
         self.host.watch(self)
         self.dialling = self.host.loop.create_task(self._dial(), name=f"fault-proxy-dial-{self.number}")
 
@@ -115,13 +135,19 @@ class ProxyLink:
 
     def received(self, side: Side, data: bytes) -> None:
         """Bytes of one side. uvloop reads an accepted socket once even if told not to: those wait in the pipe."""
-        if self.flowing or self.phase is LinkPhase.DIALLING:
+        if self._head is not None:
+            self._head += data
+            if HEAD_END in self._head or len(self._head) >= HEAD_LIMIT or not self._head[:1].isalpha():  # TLS, say
+                self._name()
+        elif self.flowing or self.phase is LinkPhase.DIALLING:
             self._from(side).feed(data)
         else:
-            self.host.count_lost(len(data))
+            self.host.count_lost(self, len(data))
 
     def ended(self, side: Side) -> None:
         """One side sends no more."""
+        if self._head is not None:
+            self._name()
         self.noticed(side, gone=False)
         if self.phase is LinkPhase.OPEN or self.phase is LinkPhase.DIALLING:
             self._from(side).end()
@@ -170,11 +196,13 @@ class ProxyLink:
             return now
         return self._began + self._faults.transit(direction, now - self._began, size)
 
-    def obey(self, faults: LinkFaults, began: float) -> None:
+    def obey(self, plan: Plan) -> None:
         """Follow this plan from now on. What is under way keeps its time."""
-        rules = self.host.rules
+        if self.phase is not LinkPhase.DIALLING and self.phase is not LinkPhase.OPEN:
+            return
+        rules = plan.rules
         self.instant = not rules.latency and not rules.jitter and rules.bandwidth is None
-        self._faults, self._began = faults, began
+        self._faults, self._began = plan.link(self.host.loop.time()), plan.began
         self._arm()
         self.refresh()
 
@@ -182,10 +210,10 @@ class ProxyLink:
         """Bring ``frozen`` in line with the plan and the hands; say what changed."""
         if self.phase is not LinkPhase.OPEN:
             return
+        held = self.host.held_for(self)
         for pipe in (self.up, self.down):
             direction = pipe.direction
-            planned = self._faults is not None and self._faults.frozen(direction)
-            wanted = planned or direction in self.held or direction in self.host.held
+            wanted = direction in held or (self._faults is not None and self._faults.frozen(direction))
             if wanted and direction not in self.frozen:
                 self.frozen.add(direction)
                 self.host.report(self, ProxyEventKind.FROZEN, direction)
@@ -219,8 +247,10 @@ class ProxyLink:
             self._go(LinkPhase.CLOSING)
         if self.dialling is not None and self.server.state is SideState.ABSENT:
             self.dialling.cancel()  # later it would take the socket from us without a connection_lost (uvloop)
+        head, self._head = self._head or b"", None
+        self.host.count_lost(self, len(head))
         for side in (self.client, self.server):
-            self.host.count_lost(sum(len(data) for data in side.unread()))
+            self.host.count_lost(self, sum(len(data) for data in side.unread()))
         for pipe in (self.up, self.down):
             pipe.closing = True
             pipe.drop()
@@ -229,7 +259,7 @@ class ProxyLink:
 
     def reset(self, side: Side) -> None:
         """Reset one side; what its socket had not sent yet is lost."""
-        self.host.count_unsent(self._to(side).direction, side.reset())
+        self.host.count_unsent(self, self._to(side).direction, side.reset())
 
     def settle(self) -> None:
         """Close what has nothing left to do: both ends passed on, or a cut link whose side has ended."""
@@ -252,7 +282,7 @@ class ProxyLink:
         sides = (self.client, self.server)
         if not self.frozen or not all(side.left for side in sides):
             return False
-        by_hand = self.held or self.host.held
+        by_hand = self.host.held_for(self)
         for_ever = not by_hand and (self._faults is None or self._faults.next_event() is None)
         return for_ever or all(side.gone for side in sides)
 

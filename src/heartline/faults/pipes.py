@@ -46,7 +46,7 @@ class Pipe:
         """Bytes enter."""
         link = self.link
         if self.closing or self.sink.state is SideState.LOST:
-            link.host.count_lost(len(data))
+            link.host.count_lost(link, len(data))
         elif link.instant and not self._queue and self.sink.writable and not self.frozen:
             self._deliver(data)
             if not self.sink.writable:
@@ -77,7 +77,7 @@ class Pipe:
 
     def drop(self) -> None:
         """Everything held is lost."""
-        self.link.host.count_lost(self.held)
+        self.link.host.count_lost(self.link, self.held)
         self._queue.clear()
         self.held = 0
         if self._timer is not None:
@@ -128,9 +128,9 @@ class Pipe:
 
     def _deliver(self, data: bytes) -> None:
         if self.sink.write(data):
-            self.link.host.count_delivered(self.direction, len(data))
+            self.link.host.count_delivered(self.link, self.direction, len(data))
         else:
-            self.link.host.count_lost(len(data))
+            self.link.host.count_lost(self.link, len(data))
 
     def _arm(self) -> None:
         """One timer: for the reset, or for the head of the queue when the sink takes it."""

@@ -7,25 +7,30 @@
 Beside the seeded rules there are hands: `cut`, `cut_all`, `freeze`, `thaw`, `refuse`, `hang_dials`, `set_rules`. Both
 hold: a direction is frozen when the plan or a hand says so, and `thaw` lifts only what hands did.
 
+With ``name_of`` links get names from their first words, and `group` does to the links of one name what the proxy's own
+hands do to all: one page of an application is cut off while the others go on.
+
 A refused dial is accepted by the system and reset at once, because a listening socket that is closed and bound
 again may lose its port to somebody else; a client sees a connection that breaks before its first byte. A hung dial
 is accepted and never answered.
 
-Invariants, each with tests in ``tests/faults/test_proxy*.py``: those of `heartline.faults.link`, `.pipes` and
-`.sides`, and
+Invariants, each with tests in ``tests/faults/test_proxy*.py``: those of `heartline.faults.link`, `.pipes`,
+`.sides` and `.groups`, and
 
 - closing_leaves_nothing: after `close` there is no socket, no timer and no task of the proxy.
-- a_broken_listener_breaks_nothing: an error in ``on_event`` goes to the loop's exception handler, not into the proxy.
+- a_broken_listener_breaks_nothing: an error in ``on_event`` or ``name_of`` goes to the loop's exception handler, not
+  into the proxy.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Self
 
+from heartline.faults.groups import Group, Plan, directions
 from heartline.faults.link import LinkPhase, ProxyLink
-from heartline.faults.model import DialVerdict, FaultModel
-from heartline.faults.report import ProxyEvent, ProxyEventKind, ProxyStats
+from heartline.faults.model import DialVerdict
+from heartline.faults.report import ProxyEvent, ProxyEventKind, ProxyStats, no_counts
 from heartline.faults.rules import Direction, FaultRules
 from heartline.faults.sides import hang_ups
 
@@ -40,7 +45,8 @@ class FaultProxy:
     ``target``: (host, port) to forward to. ``listen``: (host, port) to listen on, port 0 for any. ``rules`` and
     ``seed``: the plan; the n-th accepted dial always gets the same one. ``on_event``: called with each `ProxyEvent`,
     inside the loop. ``held_limit``: bytes each direction of a link may hold in the proxy before it stops reading; a
-    link with much latency times bandwidth needs more.
+    link with much latency times bandwidth needs more. ``name_of``: called with the head of the request that a link
+    begins with, up to the empty line, gives its name or None; dials are then decided only when the head is there.
 
     Use it as an asynchronous context manager, or call `start` and `close`. All methods belong to the loop's thread.
     `start` raises OSError when the address cannot be bound.
@@ -55,27 +61,28 @@ class FaultProxy:
         listen: tuple[str, int] = ("127.0.0.1", 0),
         on_event: Callable[[ProxyEvent], None] | None = None,
         held_limit: int = _HELD_LIMIT,
+        name_of: Callable[[bytes], str | None] | None = None,
     ) -> None:
         if held_limit < 1:
             raise ValueError(f"held_limit must be at least 1 byte, not {held_limit!r}")
         self.target = target
-        self.rules: FaultRules = rules if rules is not None else FaultRules()
         self.held: set[Direction] = set()  # frozen by hand, all links and those to come
         self.held_limit = held_limit
         self._listen = listen
         self._on_event = on_event
-        self._random = random.Random(seed)
-        self._model = FaultModel(self.rules, self._random)
+        self._name_of = name_of
+        self._seed = seed
+        self._plan = Plan(rules if rules is not None else FaultRules(), random.Random(seed), 0.0)
+        self._groups: dict[str, Group] = {}
         self._refusing = False
         self._hanging = False
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = 0.0  # loop time at start
-        self._model_began = 0.0  # loop time at which the present rules began
         self._links: dict[int, ProxyLink] = {}
         self._watched: set[ProxyLink] = set()
         self._watcher: asyncio.TimerHandle | None = None
-        self._counts = dict.fromkeys(ProxyStats.__dataclass_fields__, 0)
+        self._counts = no_counts()
         self._news = asyncio.Event()
 
     # --- life -----------------------------------------------------------------------------------
@@ -85,7 +92,7 @@ class FaultProxy:
         if self._server is not None:
             raise RuntimeError("this FaultProxy was started already")
         self._loop = asyncio.get_running_loop()
-        self._began = self._model_began = self._loop.time()
+        self._began = self._plan.began = self._loop.time()
         host, port = self._listen
         self._server = await self._loop.create_server(lambda: ProxyLink(self).client, host, port, backlog=_BACKLOG)
 
@@ -153,16 +160,16 @@ class FaultProxy:
 
         Without ``link``: all links, also those opened later. KeyError when there is no such link any more.
         """
-        (self.held if link is None else self._links[link].held).update(_directions(direction))
+        (self.held if link is None else self._links[link].held).update(directions(direction))
         self._refresh()
 
     def thaw(self, direction: Direction | None = None, *, link: int | None = None) -> None:
         """Undo `freeze`: for one link, or for everything frozen by hand. What the plan froze stays frozen."""
         which = list(self._links.values()) if link is None else [self._links[link]]
         for one in which:
-            one.held.difference_update(_directions(direction))
+            one.held.difference_update(directions(direction))
         if link is None:
-            self.held.difference_update(_directions(direction))
+            self.held.difference_update(directions(direction))
         self._refresh()
 
     def refuse(self, on: bool = True) -> None:
@@ -175,25 +182,31 @@ class FaultProxy:
 
     def set_rules(self, rules: FaultRules) -> None:
         """Follow other rules from now on, for open links as well; their times count from this moment."""
-        self._model = FaultModel(rules, self._random)
-        self.rules = rules
-        self._model_began = self.loop.time()
+        self._plan.follow(rules, self.loop.time())
         for link in list(self._links.values()):
-            if link.phase in {LinkPhase.DIALLING, LinkPhase.OPEN}:
-                link.obey(self._model.link(0.0), self._model_began)
+            if self.plan_of(link) is self._plan:
+                link.obey(self._plan)
+
+    def group(self, name: str) -> Group:
+        """The links of this name, to be treated apart; the same object until `forget`."""
+        if self._name_of is None:
+            raise RuntimeError("this FaultProxy gives no names: it needs name_of=")
+        if name not in self._groups:
+            self._groups[name] = Group(self, name, self._seed)
+        return self._groups[name]
+
+    def forget(self, name: str) -> None:
+        """The links of this name are like all others again. No error when there is no such group."""
+        group = self._groups.pop(name, None)
+        for link in self.links_named(name) if group is not None else ():
+            link.obey(self._plan)
 
     # --- reports --------------------------------------------------------------------------------
 
     @property
     def stats(self) -> ProxyStats:
         """The numbers as they are now."""
-        links = self._links.values()
-        now = {
-            "open": len(self.links),
-            "frozen": sum(bool(link.frozen) for link in links if link.phase is LinkPhase.OPEN),
-            "bytes_held": sum(link.up.held + link.down.held for link in links),
-        }
-        return ProxyStats(**{**self._counts, **now})
+        return self.stats_of(self._counts, self._links.values())
 
     async def until(
         self,
@@ -219,13 +232,65 @@ class FaultProxy:
             raise RuntimeError("this FaultProxy was not started")
         return self._loop
 
+    @property
+    def rules(self) -> FaultRules:
+        """What links follow that are in no group with rules of its own."""
+        return self._plan.rules
+
+    def group_of(self, link: ProxyLink) -> Group | None:
+        """The group a link is in. Called by the links."""
+        return self._groups.get(link.name) if link.name is not None else None
+
+    def plan_of(self, link: ProxyLink) -> Plan:
+        """The plan a link follows. Called by the groups."""
+        group = self.group_of(link)
+        return self._plan if group is None or group.plan is None else group.plan
+
+    def links_named(self, name: str) -> list[ProxyLink]:
+        """All links of a name, hung dials too. Called by the groups."""
+        return [link for link in self._links.values() if link.name == name]
+
+    def stats_of(self, counts: dict[str, int], links: Iterable[ProxyLink]) -> ProxyStats:
+        """Counts, and the numbers of this moment. Called by the groups."""
+        links = list(links)
+        now = {
+            "open": sum(link.phase is LinkPhase.OPEN for link in links),
+            "frozen": sum(bool(link.frozen) for link in links if link.phase is LinkPhase.OPEN),
+            "bytes_held": sum(link.up.held + link.down.held for link in links),
+        }
+        return ProxyStats(**{**counts, **now})
+
+    def held_for(self, link: ProxyLink) -> set[Direction]:
+        """What hands froze of a link. Called by the link."""
+        group = self.group_of(link)
+        return link.held | self.held if group is None else link.held | self.held | group.held
+
     def arrived(self, link: ProxyLink) -> None:
-        """A dial: number it and decide. Called by the link."""
+        """A dial: number it, and decide unless it has to say its name first. Called by the link."""
         self._counts["dials"] += 1
         link.number = self._counts["dials"]
         self._links[link.number] = link
-        now = self.loop.time() - self._model_began
-        verdict = self._model.dial(now)
+        if self._name_of is None:
+            self._decide(link)
+        else:
+            link.hear_head()
+
+    def named(self, link: ProxyLink, head: bytes) -> None:
+        """The first words of a link, or as much as there is: name it and decide. Called by the link."""
+        if self._name_of is not None:
+            try:
+                link.name = self._name_of(head)
+            except Exception as error:  # noqa: BLE001 - handed on, and the proxy goes on
+                self.loop.call_exception_handler({"message": "name_of failed", "exception": error})
+        if (group := self.group_of(link)) is not None:
+            group.counts["dials"] += 1
+        self._decide(link)
+
+    def _decide(self, link: ProxyLink) -> None:
+        group, plan = self.group_of(link), self.plan_of(link)
+        verdict = plan.dial(self.loop.time())
+        if group is not None and group.verdict is not None:
+            verdict = group.verdict
         if self._refusing:
             verdict = DialVerdict.REFUSE
         elif self._hanging:
@@ -237,7 +302,7 @@ class FaultProxy:
             link.hang()
             self.report(link, ProxyEventKind.HUNG)
         else:
-            link.accept(self._model.link(now), self._model_began)
+            link.accept(plan)
 
     def report(
         self,
@@ -248,12 +313,12 @@ class FaultProxy:
     ) -> None:
         """Count an event and tell it. Called by the links."""
         if what.value in self._counts and what is not ProxyEventKind.FROZEN:
-            self._counts[what.value] += 1
+            self._count(link, what.value, 1)
         if what is ProxyEventKind.CLOSED:
             del self._links[link.number]
             self._watched.discard(link)
         if self._on_event is not None:
-            event = ProxyEvent(self.loop.time() - self._began, link.number, what, direction, loses_data)
+            event = ProxyEvent(self.loop.time() - self._began, link.number, what, direction, loses_data, link.name)
             try:
                 self._on_event(event)
             except Exception as error:  # noqa: BLE001 - handed on, and the proxy goes on
@@ -264,21 +329,26 @@ class FaultProxy:
         """Something changed that `stats` shows. Called by the links."""
         self._news.set()
 
-    def count_delivered(self, direction: Direction, size: int) -> None:
+    def count_delivered(self, link: ProxyLink, direction: Direction, size: int) -> None:
         """``size`` bytes went to the other side's socket. Called by the links."""
-        self._counts["bytes_up" if direction is Direction.UP else "bytes_down"] += size
+        self._count(link, "bytes_up" if direction is Direction.UP else "bytes_down", size)
         self._news.set()
 
-    def count_lost(self, size: int) -> None:
+    def count_lost(self, link: ProxyLink, size: int) -> None:
         """``size`` bytes will never arrive. Called by the links."""
-        self._counts["bytes_lost"] += size
+        self._count(link, "bytes_lost", size)
         self._news.set()
 
-    def count_unsent(self, direction: Direction, size: int) -> None:
+    def count_unsent(self, link: ProxyLink, direction: Direction, size: int) -> None:
         """``size`` bytes counted as delivered never left the socket. Called by the links."""
         if size:
-            self.count_delivered(direction, -size)
-            self.count_lost(size)
+            self.count_delivered(link, direction, -size)
+            self.count_lost(link, size)
+
+    def _count(self, link: ProxyLink, what: str, amount: int) -> None:
+        self._counts[what] += amount
+        if (group := self.group_of(link)) is not None:
+            group.counts[what] += amount
 
     def watch(self, link: ProxyLink) -> None:
         """Look from time to time whether a side of this link left that nobody reads. Called by the links."""
@@ -299,9 +369,3 @@ class FaultProxy:
     def _refresh(self) -> None:
         for link in list(self._links.values()):
             link.refresh()
-
-
-def _directions(direction: Direction | None) -> tuple[Direction, ...]:
-    if direction is not None and not isinstance(direction, Direction):
-        raise TypeError(f"direction must be a Direction or None, not {direction!r}")
-    return (Direction.UP, Direction.DOWN) if direction is None else (direction,)

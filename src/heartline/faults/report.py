@@ -30,7 +30,7 @@ class ProxyEvent:
 
     ``at``: seconds since the proxy started. ``link``: number of the dial, from 1 on, also for refused and hung ones.
     ``direction``: which way is frozen or thawed; for LEFT the way the side that left was sending (UP: the client).
-    ``loses_data``: for CUT, whether it was a reset.
+    ``loses_data``: for CUT, whether it was a reset. ``name``: the link's, where the proxy gives names.
     """
 
     at: float
@@ -38,6 +38,7 @@ class ProxyEvent:
     what: ProxyEventKind
     direction: Direction | None = None
     loses_data: bool = False
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +62,8 @@ class ProxyStats:
     bytes_down: int = 0
     bytes_lost: int = 0
     bytes_held: int = 0
+
+
+def no_counts() -> dict[str, int]:
+    """The numbers before anything happened."""
+    return dict.fromkeys(ProxyStats.__dataclass_fields__, 0)
