@@ -19,9 +19,10 @@ def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     for group, file in RECORDS.items():
         block = block_of(group, json.loads(file.read_text(encoding="utf-8")))
-        page, found = re.subn(rf"<!-- record {group} -->.*?<!-- end -->", lambda _, b=block: b, page, flags=re.DOTALL)
-        if found != 1:
-            raise SystemExit(f"{PAGE}: expected one block of {group}, found {found}")
+        parts = re.split(rf"<!-- record {group} -->.*?<!-- end -->", page, flags=re.DOTALL)
+        if len(parts) != 2:
+            raise SystemExit(f"{PAGE}: expected one block of {group}, found {len(parts) - 1}")
+        page = block.join(parts)
     PAGE.write_text(page, encoding="utf-8")
 
 
