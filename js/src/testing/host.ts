@@ -13,14 +13,17 @@ import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { createContext, runInContext } from "node:vm";
 
+import { parse } from "./markup.js";
 import { type Instance, Pages } from "./pages.js";
+import { requesting } from "./request.js";
 import { Sockets, type WebSocketClass } from "./sockets.js";
+import { View } from "./view.js";
 
 /** How a host behaves. Times in seconds. */
 export interface HostOptions {
   /** The class that makes real sockets; Node 20 has none of its own: pass that of the package `ws`. */
   readonly WebSocket?: WebSocketClass | undefined;
-  /** Only wss:// may be dialled, as on a device. */
+  /** Only wss:// may be dialled and https:// be asked, as on a device. */
   readonly strict?: boolean | undefined;
   /** Where an address really is, for tests that name a host of their own. */
   readonly resolve?: ((url: string) => string) | undefined;
@@ -94,7 +97,7 @@ export class MiniProgramHost {
 
   /** To the background. */
   hide(): void {
-    this.pages.call(this.pages.current, "onHide");
+    this.pages.hide();
     this._fire("hide", {});
     clearTimeout(this._suspending);
     this._suspending = setTimeout(() => {
@@ -108,7 +111,7 @@ export class MiniProgramHost {
     clearTimeout(this._suspending);
     this._suspended = false;
     this._fire("show", { path: this.pages.current?.route ?? "", query: {} });
-    this.pages.call(this.pages.current, "onShow");
+    this.pages.show();
     for (const call of this._held.splice(0)) call();
   }
 
@@ -159,6 +162,13 @@ export class MiniProgramHost {
     return this.pages.open(path, Object.fromEntries(new URLSearchParams(query)));
   }
 
+  /** What the person sees of the page on top, or of another one. */
+  view(page: Instance | null = this.pages.current): View {
+    if (!page) throw new Error("no page is open");
+    const markup = parse(readFileSync(join(this._root, `${page.route}.wxml`), "utf8"));
+    return new View(page, markup, (target, name, event) => this.pages.call(target, name, event));
+  }
+
   /** Run one script as a module of the mini program; returns what it exports. */
   require(file: string): any {
     const known = this._loaded.get(file);
@@ -185,9 +195,10 @@ export class MiniProgramHost {
     return {
       wx,
       console,
+      global: {}, // an object of its own, not the scope, as on a device
       App: (options: object) => pages.app(options),
       Page: (options: object) => pages.define(options),
-      Component: (options: { methods?: object }) => pages.define({ ...options, ...options.methods }),
+      Component: (options: object) => pages.defineComponent(options as never),
       Behavior: (options: object) => options,
       getApp: () => pages.application,
       getCurrentPages: () => [...pages.stack],
@@ -255,6 +266,12 @@ export class MiniProgramHost {
     const info = { platform: "devtools", SDKVersion: "3.9.0", system: "test", language: "en", windowWidth: 375, windowHeight: 667 };
     return {
       connectSocket: (options: any) => this._sockets.connect(options),
+      request: requesting({
+        strict: this._options.strict ?? false,
+        resolve: this._options.resolve ?? ((url) => url),
+        post: (call) => this._post(call, 0),
+        connected: () => this._connected,
+      }),
       ...this._subscriptions(),
       getStorageSync: (key: string) => storage.get(key) ?? "",
       setStorageSync: set,

@@ -2,5 +2,7 @@
 
 export { MiniProgramHost, type HostOptions } from "./host.js";
 export type { Instance, Pages } from "./pages.js";
+export type { Shown } from "./markup.js";
+export { View } from "./view.js";
 export type { WebSocketClass } from "./sockets.js";
 export { ManualTimers } from "./timers.js";
