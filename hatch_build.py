@@ -1,18 +1,32 @@
-"""Ships `protocol/` inside the wheel, as heartline/protocol/.
+"""Ships `protocol/`, the examples and the built TypeScript client inside the wheel, below heartline/.
 
-A hook rather than a line in pyproject.toml, because an editable install would get a copy too: a second,
-incomplete `heartline` that type checkers find first.
+A hook rather than lines in pyproject.toml, because an editable install would get copies too: a second,
+incomplete `heartline` that type checkers find first. The client is shipped where js/dist has it: `heartline demo` says
+what is missing where it has not.
 """
 
+from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+BUNDLE = "js/dist/esm/index.js"
+EXAMPLES = ("*.py", "*/*.py", "*/page/**/*", "gallery/**/*")
 
-class ProtocolHook(BuildHookInterface[Any]):
-    """Adds the protocol to real wheels, not to editable ones."""
+
+class ShippedHook(BuildHookInterface[Any]):
+    """Adds them to real wheels, not to editable ones."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it builds."""
-        if version == "standard":
-            build_data["force_include"]["protocol"] = "heartline/protocol"
+        if version != "standard":
+            return
+        include, root = build_data["force_include"], Path(self.root)
+        include["protocol"] = "heartline/protocol"
+        for pattern in EXAMPLES:
+            for file in sorted((root / "examples").glob(pattern)):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    name = file.relative_to(root).as_posix()
+                    include[name] = f"heartline/{name}"
+        if (root / BUNDLE).is_file():
+            include[BUNDLE] = "heartline/examples/gallery/heartline.js"

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "send": "publish each line of stdin on a channel, in order, whatever happens to the links",
     "listen": "print what is published on a channel, once and in order",
     "faults": "a TCP proxy that cuts, freezes, delays and refuses on purpose",
+    "demo": "five systems in your browser, on a network you can break from their pages",
     "prove": "watch the promise being kept: carry a text through faults and compare every byte",
     "simulate": "run seeded schedules of faults in virtual time and check every step",
 }

@@ -27,6 +27,7 @@ from .arrivals import Arrivals
 from .children import Child, Children
 from .exits import Exit, Stop
 from .killing import Begin, Lives
+from .linking import Stats
 from .rule_options import arguments_of
 from .tally import Tally
 from .terminal import StatusLine, say
@@ -60,6 +61,7 @@ class Proof:
         """Carry the text."""
         limit = self._args.timeout or 90.0 + 5.0 * self._text.lines / (self._args.rate or 2000.0)
         showing = asyncio.ensure_future(self._show())
+        stats = Stats(self._args.stats_every, self.tally.counts)
         try:
             async with Children(self._heard) as children, asyncio.timeout(limit if limit < math.inf else None):
                 await self._carry(children)
@@ -69,6 +71,7 @@ class Proof:
             self.problems.append(str(stop))
         finally:
             showing.cancel()
+            stats.close()
             await asyncio.wait({showing})
         self.stopped = False
         self.tally.ended = self.tally.ended or time.monotonic()

@@ -25,7 +25,7 @@ from .running import run as run_job
 from .tally import KILLED
 from .terminal import say
 from .texts import Text, first_difference, given_text, standard_text
-from .values import beat, count, every, maybe_ever, number
+from .values import above_0, beat, count, every, maybe_ever, number
 
 KILLS = {"server": 4.0, "sender": 6.0, "listener": 5.0}
 RULES = {"cut_every": 0.5, "freeze_every": 1.5, "freeze_for": 3.0, "latency": 0.005, "jitter": 0.005}
@@ -72,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "five times what it should take)")  # fmt: skip
     add("--json", action="store_true", help="the result as a JSON object on stdout")
     add("--quiet", action="store_true", help="the result only")
+    add("--stats-every", type=above_0, metavar="S", help="counts as a line of JSON on stderr, for programs")
     add_rules(parser, RULES)
 
 

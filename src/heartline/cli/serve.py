@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         if ready:
             raise
-        raise Stop(_address_error(error, args)) from None
+        raise Stop(address_error(error, args)) from None
     except Exception as error:
         if ready:
             raise
@@ -166,7 +166,8 @@ def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     return context
 
 
-def _address_error(error: OSError, args: argparse.Namespace) -> str:
+def address_error(error: OSError, args: argparse.Namespace) -> str:
+    """Why --host and --port cannot be listened on, for a person."""
     where = named(args.host, args.port)
     if isinstance(error, socket.gaierror):
         return f"--host {args.host}: no such host"

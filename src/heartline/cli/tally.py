@@ -122,6 +122,21 @@ class Tally:
             self._told = time.monotonic()
             say(f"{self.seconds:6.1f} s  {line}")
 
+    def counts(self) -> dict[str, Any]:
+        """For --stats-every."""
+        return {
+            "lines": self.text.lines,
+            "sent": self.sent,
+            "handled": self.handled,
+            "received": self.received,
+            "links_died": self.links_died,
+            "cuts": self.cuts,
+            "freezes": self.freezes,
+            **{f"{name}_kills": self.kills.get(name, 0) for name in KILLED},
+            "outages": {name: round(seconds, 1) for name, seconds in sorted(self.outage.items())},
+            "seconds": round(self.seconds, 1),
+        }
+
     def as_dict(self, problems: list[str], difference: Difference | None) -> dict[str, Any]:
         """For --json."""
         return {
