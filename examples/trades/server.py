@@ -1,13 +1,12 @@
-"""Live positions: `python -m examples.trades.server`, then dial ws://127.0.0.1:8002/trades and say
+"""Live positions, pushed to whoever asks: `python -m examples.trades.server`, then ws://127.0.0.1:8002/trades.
 
-    {"type": "Subscribe", "traderid": 10260}
+    {"type": "Subscribe", "traderid": 10260}    his positions, please
+    {"traderid": 10260, "type": "Ping"}         every 15 seconds; nothing answers it
+    {"type": "Stop", "traderid": 10260}         no more of him
+    GET /trades/closed?traderid=10260           what he closed, newest first
 
 Every push carries all that the trader has open, `{"Code": 200, "data": [row, …]}`: one at once, then one for each second
 in which something changed. So whoever missed some is right again with the next.
-
-    {"traderid": 10260, "type": "Ping"}     every 15 seconds; nothing answers it
-    {"type": "Stop", "traderid": 10260}     no more of him
-    GET /trades/closed?traderid=10260       what he closed, newest first
 
 Invariants:
 - rubbish is answered with a code or with silence, and harms nobody (test_rubbish_harms_nobody);
@@ -16,6 +15,8 @@ Invariants:
 """
 
 import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -33,11 +34,11 @@ OK, UNKNOWN = 200, 404
 Push = dict[str, Any]
 
 
-def make_app(seed: int = 1, second: float = 1.0) -> heartline.Server:
-    """The application. `second`: how long a second of the book lasts, in seconds."""
-    app = heartline.Server(path="/trades/native")
-    book = Book(seed)
+def build(folder: Path, *, seed: int = 1, second: float = 1.0) -> heartline.Server:
+    """The application; nothing is kept in `folder`. `second`: how long a second of the book lasts, in seconds."""
+    app = heartline.Server(path="/trades/native")  # the same channels, spoken natively
     app.speak("/trades", "trades", channel=channel_of)
+    book = Book(seed)
     positions = app.channel("positions/{trader}", history=1)
     tasks: list[asyncio.Task[None]] = []
 
@@ -111,7 +112,6 @@ def _json(status: int, body: Push) -> Respond:
     return Respond(status, msgspec.json.encode(body), "application/json")
 
 
-app = make_app()
-
 if __name__ == "__main__":
-    app.run(port=8002)
+    with TemporaryDirectory() as folder:
+        build(Path(folder)).run(port=8002)
