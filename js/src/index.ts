@@ -1,7 +1,7 @@
 /** heartline: sessions that outlive their sockets, in browsers and mini programs. Begin with `connect` or `shared`. */
 
 export { connect, shared } from "./client/connect.js";
-export { Connection, type Delivery, type RequestOptions, type SendOptions } from "./client/connection.js";
+export { Connection, type RequestOptions, type SendOptions } from "./client/connection.js";
 export { Scope } from "./client/scope.js";
 export { Subscription, type SubscribeOptions } from "./client/subscription.js";
 export { Receipt } from "./client/receipts.js";
@@ -27,3 +27,4 @@ export type { ClientCodec } from "./core/frames.js";
 export type { Outcome } from "./core/outbox.js";
 export type { BackOff, ClientPolicy, Full, Heartbeat, OutboxLimits, PolicyOptions } from "./core/policy.js";
 export type { State } from "./core/states.js";
+export type * from "./dialects/spec.js";

@@ -13,6 +13,7 @@ import { checkChannel, checkName } from "../core/names.js";
 import type { Kind } from "../core/outbox.js";
 import { positive } from "../core/policy.js";
 import type { State } from "../core/states.js";
+import type { Delivery } from "../dialects/spec.js";
 import type { Handler, OwnEvents, Volatile } from "./bus.js";
 import type { Entry } from "./items.js";
 import { checkUrl, encodeJson, type Options } from "./options.js";
@@ -20,12 +21,6 @@ import { Receipt } from "./receipts.js";
 import { Scope } from "./scope.js";
 import { Shell } from "./shell.js";
 import { Feed, type SubscribeOptions, Subscription } from "./subscription.js";
-
-/**
- * What happens to a message that was written, and whose link ended before anything confirmed it, where the server does
- * not remember the session: it ends as "unknown" and is never said again; or it is said again until it is confirmed.
- */
-export type Delivery = "at_most_once" | "at_least_once";
 
 /** How to send. `expires`: seconds after which it is not worth sending any more. `delivery`: "at_most_once" as a rule. */
 export interface SendOptions {
