@@ -1,0 +1,96 @@
+"""One event loop for all tests of this room, and what they share: the page's host and the running browsers.
+
+It has a thread of its own and lives as long as the test process, because browsers are slow to start.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import heartline
+from heartline.transports import Respond
+from tests.browser.chromium import Chromium
+from tests.browser.firefox import Firefox
+from tests.browser.tab import Browser
+from tests.browser.webkit import WebKit
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLE = ROOT / "js" / "dist" / "esm" / "index.js"
+PAGE = Path(__file__).parent / "page"
+BROWSERS: dict[str, type[Chromium] | type[Firefox] | type[WebKit]] = {
+    "chromium": Chromium,
+    "firefox": Firefox,
+    "webkit": WebKit,
+}
+LONGEST = 60.0  # seconds one test may take
+
+T = TypeVar("T")
+
+
+class Stage:
+    """Where tests run. `origin`: of the test page."""
+
+    def __init__(self) -> None:
+        self.origin = ""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="browser tests")
+        self._things = AsyncExitStack()
+        self._browsers: dict[str, Browser] = {}
+
+    def start(self) -> None:
+        """Serve the page."""
+        if not BUNDLE.exists():
+            raise FileNotFoundError(
+                f"{BUNDLE.relative_to(ROOT)} is not there: build it (cd js && npm ci && npm run build)"
+            )
+        self._thread.start()
+        self.run(self._serve())
+
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float = LONGEST) -> T:
+        """Run a coroutine in the loop to its end."""
+
+        async def bounded() -> T:
+            async with asyncio.timeout(timeout):
+                return await coroutine
+
+        return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
+
+    async def browser(self, name: str) -> Browser:
+        """A browser that runs."""
+        if name not in self._browsers:
+            self._browsers[name] = browser = await BROWSERS[name].start()
+            self._things.push_async_callback(browser.stop)
+        return self._browsers[name]
+
+    @property
+    def page(self) -> str:
+        """The test page's address."""
+        return f"{self.origin}/"
+
+    def stop(self) -> None:
+        """End everything."""
+        self.run(self._things.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        host = heartline.Server(path="/nowhere")
+        offer(host, "/", PAGE / "index.html", "text/html; charset=utf-8")
+        for name in ("page.js", "watch.js"):
+            offer(host, f"/{name}", PAGE / name, "text/javascript; charset=utf-8")
+        offer(host, "/heartline.js", BUNDLE, "text/javascript; charset=utf-8")
+        host.page("/away")(lambda request: "<!doctype html><title>away</title><h1>another page</h1>")
+        address = await self._things.enter_async_context(host.serving())
+        self.origin = f"http://{address.host}:{address.port}"
+
+
+def offer(host: heartline.Server, path: str, file: Path, kind: str) -> None:
+    """A file as a page."""
+
+    @host.page(path)
+    def page(request: object) -> Respond:
+        return Respond(200, file.read_bytes(), kind)
