@@ -113,6 +113,17 @@ describe("a native project", () => {
     expect(page.data["state"]).toBe(state);
   });
 
+  test("time may pass faster", async () => {
+    const host = start({ speed: 100 });
+    const began = Date.now();
+    const [at, after] = await new Promise<number[]>((resolve) => {
+      const script = file("../kit/clock.js");
+      host.require(script)(10, (...times: number[]) => resolve(times));
+    });
+    expect(after! - at!).toBeGreaterThanOrEqual(9900);
+    expect(Date.now() - began).toBeLessThan(5000);
+  });
+
   test("the network goes and comes", async () => {
     const host = start();
     const page = host.launch(PROJECT);
