@@ -30,14 +30,11 @@ Invariants:
 import argparse
 import asyncio
 import os
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import ParamSpec, TypeVar
-
-from sqlalchemy.exc import InterfaceError, OperationalError
 
 import heartline
+from examples.database import in_sql
 from heartline import Identity, Message, Refuse, Request, Session
 
 from . import wechat
@@ -49,9 +46,6 @@ CODE_LASTS = 3600_000
 MOST_SAID = 1_000
 """Contents of one link whose number is remembered, for clients that have no `clientId`."""
 NATIVE = "/community/native"
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 def build(
@@ -165,19 +159,6 @@ class Community:
         for other in self._app.sessions():
             if other is not session:
                 other.send_now("InvitationChanged", change)
-
-
-async def in_sql(work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Have the store do something, in a thread. While the database does not answer it is asked again for some seconds.
-
-    Once more does no harm, since what is stored is stored once.
-    """
-    for pause in (0.1, 0.4, 1.0, 2.0, 4.0):
-        try:
-            return await asyncio.to_thread(work, *args, **kwargs)
-        except (OperationalError, InterfaceError):
-            await asyncio.sleep(pause)
-    raise Refuse("busy", "the database does not answer", retry=5)
 
 
 def main() -> None:

@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Engine, ForeignKey, create_engine, delete, event, func, select, update
+from sqlalchemy import JSON, BigInteger, ForeignKey, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from examples.database import open_engine
 from heartline import Refuse
 
 from .wire import Draft
@@ -103,24 +104,13 @@ class Once:
 class Store:
     """One database: "sqlite:////path/to/file.db" or "postgresql://user@host/name".
 
-    Raises ValueError for one that keeps nothing, and SQLAlchemy's errors where it cannot be had.
+    Raises what `open_engine` does, and SQLAlchemy's errors where it cannot be had.
     """
 
     def __init__(self, url: str) -> None:
-        if url.startswith("postgresql://"):
-            url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-        if url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
-            raise ValueError("a database in memory keeps nothing: name a file, sqlite:///community.db")
-        self._engine = create_engine(url, pool_pre_ping=True)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _prepare_sqlite)
+        self._engine = open_engine(url)
         self._insert: Any = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         Base.metadata.create_all(self._engine)
-
-    @property
-    def engine(self) -> Engine:
-        """For what this class does not do."""
-        return self._engine
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -265,11 +255,6 @@ class Store:
 def now() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    for pragma in ("journal_mode = wal", "foreign_keys = on", "busy_timeout = 10000"):
-        connection.execute(f"PRAGMA {pragma}")
 
 
 def _may_write(db: Session, person: str) -> None:
