@@ -5,7 +5,7 @@ It has a thread of its own and lives as long as the test process, because browse
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,14 @@ from tests.browser.webkit import WebKit
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = ROOT / "js" / "dist" / "esm" / "index.js"
 PAGE = Path(__file__).parent / "page"
+FILES = {
+    "/": (PAGE / "index.html", "text/html"),
+    "/away": (PAGE / "away.html", "text/html"),
+    "/watch.js": (PAGE / "watch.js", "text/javascript"),
+    "/page.js": (PAGE / "page.js", "text/javascript"),
+    "/worker.js": (PAGE / "worker.js", "text/javascript"),
+    "/heartline.js": (BUNDLE, "text/javascript"),
+}
 BROWSERS: dict[str, type[Chromium] | type[Firefox] | type[WebKit]] = {
     "chromium": Chromium,
     "firefox": Firefox,
@@ -79,18 +87,11 @@ class Stage:
 
     async def _serve(self) -> None:
         host = heartline.Server(path="/nowhere")
-        offer(host, "/", PAGE / "index.html", "text/html; charset=utf-8")
-        for name in ("page.js", "watch.js"):
-            offer(host, f"/{name}", PAGE / name, "text/javascript; charset=utf-8")
-        offer(host, "/heartline.js", BUNDLE, "text/javascript; charset=utf-8")
-        host.page("/away")(lambda request: "<!doctype html><title>away</title><h1>another page</h1>")
+        for path, (file, kind) in FILES.items():
+            host.page(path)(_page(file, kind))
         address = await self._things.enter_async_context(host.serving())
         self.origin = f"http://{address.host}:{address.port}"
 
 
-def offer(host: heartline.Server, path: str, file: Path, kind: str) -> None:
-    """A file as a page."""
-
-    @host.page(path)
-    def page(request: object) -> Respond:
-        return Respond(200, file.read_bytes(), kind)
+def _page(file: Path, kind: str) -> Callable[[object], Respond]:
+    return lambda request: Respond(200, file.read_bytes(), f"{kind}; charset=utf-8")
