@@ -110,6 +110,21 @@ async def test_a_reload_keeps_what_was_unsent(room: Room, browser: str, store: s
     assert await tab.run("return conn.sessionId") == session
 
 
+async def test_what_is_sent_in_the_breath_of_a_reload_is_kept(room: Room, browser: str) -> None:
+    """With `localStore`; IndexedDB may need a few milliseconds more than such a page has."""
+    world = room.world
+    dial = "dial(url, { store: heartline.localStore(name) });"
+    tab = await room.tab()
+    await tab.run(f"{dial} return conn.connected(5)", url=world.url, name=world.name)
+    world.proxy.freeze()
+    await tab.run("for (let i = 0; i < 20; i++) conn.send('note', i); location.reload()")
+    await room.reload(tab)
+    world.proxy.cut_all()
+    world.proxy.thaw()
+    await tab.run(f"{dial} await conn.connected(5); return conn.settled(5)", url=world.url, name=world.name)
+    assert world.noted == list(range(20))
+
+
 async def test_closing_a_frozen_link_is_at_once_and_dialling_again_too(room: Room, browser: str) -> None:
     world = room.world
     tab = await room.tab()

@@ -7,7 +7,12 @@
 import type { Store } from "../client/journal.js";
 import { type Slot, takeSlot } from "./slots.js";
 
-/** A store under `name`. One page at a time has it, where there are Web Locks. */
+/**
+ * A store under `name`. One page at a time has it, where there are Web Locks.
+ *
+ * IndexedDB takes its time: what was sent a few milliseconds before the page went, and never reached the server either,
+ * may be missing. `localStore` keeps it before `send` returns.
+ */
 export function indexedDBStore(name = "main"): Store {
   let slot: Slot | null = null;
   let db: IDBDatabase | null = null;
@@ -30,6 +35,7 @@ export function indexedDBStore(name = "main"): Store {
           if (value === null) kept.delete(key);
           else kept.put(value, key);
         }
+        if (kept.transaction.commit) kept.transaction.commit(); // at once: the page may go any moment
         kept.transaction.oncomplete = () => resolve();
         kept.transaction.onabort = () => reject(kept.transaction.error);
       });
