@@ -4,11 +4,12 @@
   (test_an_error_in_the_page_fails_the_test).
 """
 
-from contextlib import AsyncExitStack
+import asyncio
+from contextlib import AsyncExitStack, suppress
 
 from tests.browser.chromium import ChromiumTab
 from tests.browser.stage import Stage
-from tests.browser.tab import Tab
+from tests.browser.tab import PATIENCE, PageError, Tab
 from tests.browser.world import World, world
 
 
@@ -50,6 +51,14 @@ class Room:
         """Load the page again; it is ready."""
         await tab.reload()
         await tab.run("return until(() => globalThis.ready)")
+
+    async def anew(self, tab: Tab) -> None:
+        """Wait until the page, which reloads itself, is ready."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with suppress(RuntimeError, PageError):  # the page goes while it is asked
+                    if await tab.run("return globalThis.ready && conn === null"):
+                        return
 
     async def leave(self, tab: Tab) -> None:
         """Close a tab, whatever state it is in."""
