@@ -11,7 +11,7 @@ import trustme
 
 from heartline import Request, Respond
 from heartline.server import Address
-from heartline.server.port import Origins
+from heartline.server.origins import Origins
 from heartline.transports import DialError
 
 from .raw import PATIENCE, greeted, make_app, on_loop, raw

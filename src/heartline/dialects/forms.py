@@ -15,6 +15,8 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import UNSET, json
 
+from .native import with_halves_as
+
 Form = Any
 """Whatever JSON holds."""
 Vars = Mapping[str, Any]
@@ -47,11 +49,14 @@ class Heard(NamedTuple):
 
 
 def read(data: bytes) -> Heard:
-    """Take a message apart. Rubbish has no value."""
+    """Take a message apart. Rubbish has no value; half a character, as JavaScript may write it, is U+FFFD."""
     try:
         return Heard(data, json.decode(data))
     except _Bad:
-        return Heard(data, UNSET)
+        try:
+            return Heard(data, json.decode(with_halves_as(data, rb"\ufffd")))
+        except _Bad:
+            return Heard(data, UNSET)
 
 
 # saying

@@ -47,23 +47,25 @@ def _bad(data: bytes, error: Exception) -> BadFrame:
     return BadFrame(f"{kind}: {reason}"[:120] if kind in _KINDS else reason[:120])
 
 
+def with_halves_as(data: bytes, mark: bytes) -> bytes:
+    """JSON with another escape in the place of each half of a surrogate pair, which JavaScript may write."""
+    return _ESCAPE.sub(lambda escape: escape[0] if escape[1] is None else mark, data)
+
+
 def _mended(data: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
     """What a frame says whose payload has halves of surrogate pairs, as JavaScript may write them; else None.
 
     PROTOCOL 1.5: in a name they make a bad frame. So a mark takes their place first, and is looked for in the names.
     """
 
-    def with_halves_as(mark: bytes) -> bytes:
-        return _ESCAPE.sub(lambda escape: escape[0] if escape[1] is None else mark, data)
-
-    marked = with_halves_as(rb"\uffff")
+    marked = with_halves_as(data, rb"\uffff")
     if marked == data:
         return None
     try:
         frame = decoder.decode(marked)
         if any("\uffff" in getattr(frame, name, "") for name in ("channel", "event")):
             return None
-        return decoder.decode(with_halves_as(rb"\ufffd"))
+        return decoder.decode(with_halves_as(data, rb"\ufffd"))
     except _Bad:
         return None
 

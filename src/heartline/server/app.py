@@ -2,6 +2,7 @@
 
 Invariants:
 - stopping is graceful: no new links, clients asked to move, then closed (test_stopping_drains);
+- applications on one port start and stop together, and share nothing but the port (test_mounted_applications);
 - a second signal ends it at once (test_a_second_signal_stops_at_once);
 - whatever fails while it starts or stops, every shutdown hook runs and the port is free
   (test_hooks_that_fail).
@@ -12,24 +13,27 @@ import inspect
 import logging
 import signal
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from heartline.brokers.urls import make_broker
-from heartline.core.codes import Code
 from heartline.core.names import check_name
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.ports import Broker
-from heartline.transports.api import Listener, SocketLimits
+from heartline.dialects.spec import Dialect
+from heartline.transports.api import SocketLimits
 
 from .channels import Channel, make_channel
 from .handlers import make_handler
 from .hub import Hub
 from .logins import make_judge
 from .options import Options, Trace
-from .port import Origins, Port
+from .origins import Origins
+from .port import Port, check_paths
+from .serving import leave, maybe, run_all, run_loop
 from .session import Session
+from .spoken import make_spoken
 from .stats import Address, Stats
 
 logger: logging.Logger = logging.getLogger("heartline.server")
@@ -62,12 +66,12 @@ class Server:
             raise ValueError(f"path must begin with '/', not {path!r}")
         limits = limits or ServerLimits()
         self._broker = make_broker(broker, limits.time_to_resume(durable=True)) if isinstance(broker, str) else broker
-        self._origins = Origins(origins)
-        self._path = path
         self._anonymous = anonymous
-        self._options = Options(limits, heartbeat or Heartbeat(), presence_grace=presence_grace, trace=trace)
+        self._options = Options(
+            limits, heartbeat or Heartbeat(), path, Origins(origins), presence_grace=presence_grace, trace=trace
+        )
         self._hub: Hub | None = None
-        self._judged = False
+        self._mounted: list[Server] = []
 
     # declaring
 
@@ -100,10 +104,9 @@ class Server:
         It returns an `Identity` or its name, or raises `Refuse` (for good, or with `retry=` seconds for now). It has
         `ServerLimits.hello_timeout` seconds. Raises TypeError for another function, ValueError if there is one.
         """
-        if self._judged:
+        if self._options.judged:
             raise ValueError("there is a login already")
         self._options.judge = make_judge(function)
-        self._judged = True
         return function
 
     def channel(
@@ -129,6 +132,34 @@ class Server:
         )
         self._options.channels.append(rule)
         return rule
+
+    def speak(self, path: str, dialect: Dialect | str, *, channel: Callable[[Any], str | None] | None = None) -> None:
+        """Serve clients of another dialect on `path`, with the same handlers, login, channels and limits.
+
+        `dialect` is a `Dialect` or the name of a preset: "heart", "card", "echo", "trades", "community", "okx",
+        "phoenix", "plain". `channel` gets what a subscription asks for (`$args`) and returns the channel it means, or
+        None if it is no subscription but an ordinary message; it is needed where the dialect does not name channels.
+        Sessions of such clients end with their links. Raises TypeError and ValueError.
+        """
+        if not path.startswith("/"):
+            raise ValueError(f"path must begin with '/', not {path!r}")
+        if path in self._options.paths:
+            raise ValueError(f"path {path!r} is served already")
+        self._options.spoken[path] = make_spoken(path, dialect, channel)
+
+    def mount(self, other: "Server") -> None:
+        """Serve another application, its paths and pages, on the port of this one.
+
+        It keeps its own handlers, login, broker, channels and limits, and starts and stops with this one; `/health`
+        tells of both. Raises TypeError, and ValueError where both want the same path.
+        """
+        if not isinstance(other, Server):
+            raise TypeError(f"other must be a Server, not {type(other).__name__}")
+        everybody = [*self._everybody(), *other._everybody()]
+        if len(set(map(id, everybody))) < len(everybody):
+            raise ValueError("other is served on this port already")
+        check_paths([one._options for one in everybody])
+        self._mounted.append(other)
 
     def page(self, path: str) -> Callable[[_F], _F]:
         """Decorate a function of a `Request` that answers GET `path` with `Respond`, str (HTML) or bytes, at once."""
@@ -222,29 +253,45 @@ class Server:
         """
         from heartline.transports import listen
 
+        everybody = self._everybody()
+        check_paths([one._options for one in everybody])
+        all_limits = [one._options.limits for one in everybody]
+        limits = SocketLimits(
+            max_message=max(one.message for one in all_limits),
+            handshake_timeout=max(one.hello_timeout for one in all_limits),
+        )
+        async with AsyncExitStack() as stack:
+            hubs = [await stack.enter_async_context(one._started()) for one in everybody]
+            listener = await listen(Port(hubs).route, host, port, ssl=ssl, limits=limits, reuse_port=reuse_port)
+            try:
+                where = listener.addresses[0]
+                yield Address(str(where[0]), int(where[1]), ssl is not None, self._options.path)
+            finally:
+                await leave(hubs, listener, drain)
+
+    @asynccontextmanager
+    async def _started(self) -> AsyncIterator[Hub]:
+        """The application without a port: its broker and hooks."""
         if self._hub is not None:
             raise RuntimeError("this Server is serving already")
         options = self._options
-        options.anonymous = not self._judged if self._anonymous is None else self._anonymous
+        options.anonymous = not options.judged if self._anonymous is None else self._anonymous
         hub = self._hub = Hub(options, self._broker)
-        limits = SocketLimits(max_message=options.limits.message, handshake_timeout=options.limits.hello_timeout)
         try:
             await hub.start()
             for hook in options.startup:
-                await _maybe(hook())
-            port_ = Port(hub, self._path, self._origins, self.stats)
-            listener = await listen(port_.route, host, port, ssl=ssl, limits=limits, reuse_port=reuse_port)
-            try:
-                where = listener.addresses[0]
-                yield Address(str(where[0]), int(where[1]), ssl is not None, self._path)
-            finally:
-                await _leave(hub, listener, drain)
+                await maybe(hook())
+            yield hub
         finally:
             try:
                 await hub.stop()
             finally:
                 self._hub = None
-                await _run_all(options.shutdown)
+                await run_all(options.shutdown)
+
+    def _everybody(self) -> "list[Server]":
+        """This application and those mounted on it."""
+        return [self, *(one for other in self._mounted for one in other._everybody())]
 
     def run(
         self,
@@ -277,7 +324,7 @@ class Server:
                 await stop.wait()
 
         try:
-            _run(main())
+            run_loop(main())
         except asyncio.CancelledError:
             logger.warning("stopped without draining")
 
@@ -285,45 +332,3 @@ class Server:
         if self._hub is None:
             raise RuntimeError("this Server is not serving: use it inside `async with app.serving(…)` or a handler")
         return self._hub
-
-
-def _run(main: Coroutine[Any, Any, None]) -> None:
-    """Run on uvloop where it exists."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
-
-
-async def _leave(hub: Hub, listener: Listener, drain: float) -> None:
-    """Accept nothing more, ask clients to move, close what is left."""
-    listener.close()
-    try:
-        if drain > 0:
-            await hub.drain(drain)
-        hub.close_links(Code.MOVED if drain > 0 else Code.GOING_AWAY, "the server stops")
-        await listener.wait_closed()
-    except asyncio.CancelledError:
-        hub.abort()
-        await listener.wait_closed()
-        raise
-
-
-async def _run_all(hooks: list[Callable[[], Any]]) -> None:
-    """Run every hook, whatever others raise; raise the first error at the end."""
-    errors: list[Exception] = []
-    for hook in hooks:
-        try:
-            await _maybe(hook())
-        except Exception as error:
-            logger.exception("a shutdown hook failed")
-            errors.append(error)
-    if errors:
-        raise errors[0]
-
-
-async def _maybe(value: Any) -> None:
-    if hasattr(value, "__await__"):
-        await value

@@ -6,6 +6,7 @@ Invariants:
 - an inbox ends with its session, also when something was on its way to it (test_an_inbox_ends_with_its_session).
 """
 
+import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -39,6 +40,7 @@ class Entries:
         self._rules: dict[str, tuple[Channel, dict[str, str]] | None] = {}
         self.inbox: History = History(self._limits.inbox, None, self._limits.inbox_bytes)
         self.published: int = 0
+        self._unlogged = itertools.count(1)  # offsets of what is sent to sessions that end with their links
 
     def rule(self, channel: str) -> tuple[Channel, dict[str, str]] | None:
         """The rule of a channel and the parts of its name."""
@@ -105,6 +107,10 @@ class Entries:
         self._names.check(event, "event")
         payload = _encode(data)
         self._check_size(INBOX, event, payload)
+        if not core.resumable:
+            self._hub.node.tell_now(core, event, payload, may_drop=False)
+            self._hub.turn()
+            return next(self._unlogged)
         channel = f"{INBOX}{core.id}"
         _, entry = await settled(self._broker.append(channel, event, payload, self.inbox))
         if core.fenced:

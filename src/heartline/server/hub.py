@@ -89,6 +89,7 @@ class Hub:
             wall_time=options.wall_time,
             about=options.about,
             presence_grace=options.presence_grace,
+            heartbeats=[spoken.heartbeat for spoken in options.spoken.values() if spoken.heartbeat is not None],
             trace=options.trace,
         )
         self.sockets: set[HubSocket] = set()
@@ -168,8 +169,8 @@ class Hub:
         try:
             await self.runner.cancel()
             await self.judging.cancel()
-            if not self.broker.durable:
-                for session in list(self.node.sessions.values()):
+            for session in list(self.node.sessions.values()):
+                if not session.durable:
                     self.node.end_session(session, "the server stops")
             self.node.flush(now())
             self.turn()

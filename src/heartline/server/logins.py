@@ -7,7 +7,7 @@ Invariants:
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,15 +26,19 @@ class Identity:
     """Who a client is. `name` must stay the same for its sessions to be resumed; `user` is handed to your handlers.
 
     `expires_in`: seconds until the credentials must be renewed; the client is asked in time, and closed with
-    "login again" if it does not answer.
+    "login again" if it does not answer. `say`: what the answer to the login tells the client besides yes, where its
+    dialect can: `$keep.x` and `$data` of `login.ok` stand for it.
     """
 
     name: str
     user: Any = field(default=None, repr=False)
     expires_in: float | None = None
+    say: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         check_text(self.name, "Identity.name must be a non-empty string")
+        if not isinstance(self.say, Mapping):
+            raise TypeError(f"Identity.say must be a mapping, not {type(self.say).__name__}")
         if self.expires_in is not None and not 0 < self.expires_in <= 1e9:
             raise ValueError(f"Identity.expires_in must be above 0 and at most 1e9, not {self.expires_in!r}")
 
@@ -65,7 +69,7 @@ def make_judge(function: Callable[..., Any]) -> Callable[[Raw, Any], Awaitable[A
         if isinstance(value, str) and value:
             return Accepted(value)
         if isinstance(value, Identity):
-            return Accepted(value.name, value.user, value.expires_in)
+            return Accepted(value.name, value.user, value.expires_in, value.say)
         raise TypeError(f"the login hook must return an Identity or a non-empty string, not {type(value).__name__}")
 
     return judge

@@ -19,6 +19,8 @@ from heartline.transports.api import Request
 
 from .channels import Channel
 from .handlers import Handler
+from .origins import Origins
+from .spoken import Spoken
 
 Trace = Callable[[float, str, dict[str, object]], None]
 
@@ -42,6 +44,9 @@ class Options:
 
     limits: ServerLimits
     heartbeat: Heartbeat
+    path: str = "/"
+    origins: Origins = field(default_factory=Origins)
+    spoken: dict[str, Spoken] = field(default_factory=dict)
     anonymous: bool = True
     presence_grace: float = 15.0
     trace: Trace | None = None
@@ -57,6 +62,16 @@ class Options:
     startup: list[Callable[[], Any]] = field(default_factory=list)
     shutdown: list[Callable[[], Any]] = field(default_factory=list)
     pages: dict[str, Callable[[Request], Any]] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the application has a login."""
+        return self.judge is not _anybody
+
+    @property
+    def paths(self) -> list[str]:
+        """Where WebSockets are accepted."""
+        return [self.path, *self.spoken]
 
     @staticmethod
     def new_id() -> str:

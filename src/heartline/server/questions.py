@@ -210,13 +210,13 @@ class Questions:
         def drop_inbox(_: object) -> None:
             self.ask(lambda: self._broker.drop(f"@{session.id}"), _nothing, self._broker_failed)
 
-        if self._broker.durable and not session.anonymous:
+        if session.durable:
             self.ask(
                 lambda: self._broker.forget(session.id, generation),
                 lambda gone: drop_inbox(None) if gone else None,
                 self._broker_failed,
             )
-        elif not session.anonymous:
+        elif session.resumable:
             drop_inbox(None)
         for hook in self._hub.options.ended:
             self.ask(lambda hook=hook: hook(facade), _nothing, _hook_failed)  # type: ignore[misc]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from heartline.core.outbox import Kind
 from heartline.core.server.session import Pending
 from heartline.core.server.session import Session as CoreSession
+from heartline.transports.api import Request
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -77,6 +78,13 @@ class Session:
         return self._core.user
 
     @property
+    def request(self) -> Request | None:
+        """The HTTP request its present link began with: path, query and headers. None while it has no link."""
+        link = self._core.link
+        info = None if link is None else link.info
+        return info if isinstance(info, Request) else None
+
+    @property
     def connected(self) -> bool:
         """Whether it has a link at the moment."""
         return self._core.link is not None
@@ -89,6 +97,7 @@ class Session:
     async def send(self, event: str, data: Any = None) -> int:
         """Send to this session alone, through its inbox: in order, kept while it is offline. Returns the offset.
 
+        A client of a dialect cannot come back to its session: it is sent at once, and to nobody when it has gone.
         Raises BrokerError, ValueError for data too large, for an anonymous session, which has no inbox, and for one that
         is over, RuntimeError when the server has stopped.
         """

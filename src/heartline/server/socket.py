@@ -100,6 +100,18 @@ class HubSocket:
             self.socket.abort()
 
 
+class SmallSocket(HubSocket):
+    """For an application that takes smaller messages than others on its port."""
+
+    __slots__ = ()
+
+    def on_message(self, data: bytes) -> None:
+        """One frame, unless it is too large."""
+        if self.link is not None and len(data) > self._hub.options.limits.message:
+            self.link.close(Code.TOO_BIG, "message too big")
+        super().on_message(data)
+
+
 def _wire(batch: Batch) -> bytes:
     """A batch as it goes to the sockets of all who follow."""
     if batch.wire is None:

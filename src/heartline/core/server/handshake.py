@@ -42,6 +42,8 @@ class Accepted(Struct, frozen=True):
     identity: str = ""
     user: object = None
     expires_in: float | None = None
+    say: object = None
+    """for dialects whose answer to a login says more than yes"""
 
 
 class RefusedLogin(Struct, frozen=True):
@@ -98,7 +100,7 @@ class Handshake:
             return
         node = self._node
         held = node.sessions.get(hello.session)
-        if held is not None and not held.anonymous:
+        if held is not None and held.resumable:
             self._look(link)
         elif record is None:
             self._create(link)
@@ -166,6 +168,7 @@ class Handshake:
             return False
         session = Session(node.new_id(), "", "", "", node.limits)
         session.anonymous = True
+        session.resumable = False
         session.link = link
         link.session = session
         node.add(session)
@@ -182,7 +185,7 @@ class Handshake:
             self._create(link)
             return
         session = self._node.sessions.get(hello.session)
-        if session is None or session.anonymous:
+        if session is None or not session.resumable:
             self._node.effects.append(Load(link, hello.session))
         elif session in self._contested:
             self._contested[session].append(link)
@@ -211,9 +214,10 @@ class Handshake:
             accepted.identity,
             "",
             node.limits,
-            node.unsaved if node.durable else None,
+            node.unsaved if node.durable and link.transient is None else None,
         )
         session.generation = 0
+        session.resumable = link.transient is None
         self._claim(link, session)
 
     def _claim(self, link: ServerLink, session: Session) -> None:
@@ -226,7 +230,7 @@ class Handshake:
         claim = _Claim(session, session.generation, session.revision, expected is None)
         if node.sessions.get(session.id) is not session:
             node.add(session)
-        if node.durable:
+        if session.durable:
             if not waiting:  # else somebody waits for the answer to a Save
                 node.unsaved.pop(session.id, None)
             session.writing += 1
@@ -237,7 +241,9 @@ class Handshake:
             self._head(link, claim)
 
     def _head(self, link: ServerLink, claim: _Claim) -> None:
-        if link.state is LinkState.RESUMING:
+        if not claim.session.resumable:
+            self._attach(link, claim.session, ("", 0), self._node.now)
+        elif link.state is LinkState.RESUMING:
             self._heading[link] = claim
             self._node.effects.append(HeadInbox(link, f"{INBOX}{claim.session.id}"))
 
@@ -259,6 +265,7 @@ class Handshake:
         session.inbox = inbox
         node.detached.pop(session.id, None)
         link.session = session
+        link.words = accepted.say
         link.credentials_hold(accepted.expires_in, now)
         link.go(LinkState.LIVE)
         link.life.progress(now)
@@ -269,7 +276,8 @@ class Handshake:
         link.flush_ack()
         node.effects.append(SessionOpened(session, resumed))
         cursor = next((c.at for c in hello.cursors if c.channel == INBOX), None) if resumed else None
-        link.feed.follow_inbox(link.inbox, cursor, inbox)
+        if session.resumable:
+            link.feed.follow_inbox(link.inbox, cursor, inbox)
         try:
             link.restore(hello)
         except BadFrame as error:
@@ -315,6 +323,7 @@ class Handshake:
             link.say_refused("not_your_session", "another identity", False)
         else:
             session.user = verdict.user
+            link.words = verdict.say
             link.renewed(verdict.expires_in, now)
             for subscription in list(link.feed.by_channel.values()):
                 if subscription.r:

@@ -4,7 +4,9 @@ Invariants:
 - nothing numbered is taken before welcome (test_nothing_numbered_before_welcome);
 - what a closed or fenced link says has no effect, and nothing more is written to it (test_old_link_is_fenced);
 - rubbish closes this link with 4200 and disturbs nobody else (test_rubbish_closes_one_link);
-- the handshake ends in time or the link does (test_handshake_has_a_time_limit).
+- the handshake ends in time or the link does (test_handshake_has_a_time_limit);
+- the heartbeat of a dialect is what the dialect says, whatever the node's is
+  (test_a_dialect_has_its_own_heartbeat).
 """
 
 from typing import TYPE_CHECKING
@@ -87,9 +89,11 @@ class ServerLink:
         "slot",
         "socket",
         "state",
+        "transient",
+        "words",
     )  # fmt: skip
 
-    def __init__(self, node: "Node", info: object, now: float) -> None:
+    def __init__(self, node: "Node", info: object, now: float, transient: Heartbeat | None = None) -> None:
         self.node: Node = node
         self.info: object = info
         self.socket: object = None
@@ -97,7 +101,11 @@ class ServerLink:
         self.session: Session | None = None
         self.hello: HelloBody | None = None
         self.opened_at: float = now
-        self.life: Liveness = Liveness(node.heartbeat, now)
+        self.transient: Heartbeat | None = transient
+        """the heartbeat of a dialect that cannot resume: sessions of such links end with them"""
+        self.words: object = None
+        """what the last login that was accepted says back to the client, where the dialect can say it"""
+        self.life: Liveness = Liveness(transient or node.heartbeat, now)
         self.feed: Feed = Feed(self, node.limits)
         self.out: list[bytes | Batch] = []
         self.congested: bool = False
@@ -286,8 +294,8 @@ class ServerLink:
         self.node.effects.append(Judge(self, Raw(bytes(body.login)), False))
 
     def agree(self, wish: Heartbeat | None) -> Heartbeat:
-        """The heartbeat of this link: the client's wish within the server's bounds."""
-        agreed = self.node.agree(wish)
+        """The heartbeat of this link: its dialect's, or the client's wish within the server's bounds."""
+        agreed = self.transient or _within_bounds(wish, self.node.heartbeat)
         self.life.agree(agreed)
         return agreed
 
@@ -382,3 +390,12 @@ class ServerLink:
             n = session.ack()
             if n is not None:
                 session.say(self.node.codec.encode(Ack(n)))
+
+
+def _within_bounds(wish: Heartbeat | None, mine: Heartbeat) -> Heartbeat:
+    """A client's wish, as far as this server goes along with it."""
+    if wish is None:
+        return mine
+    interval = min(max(wish.interval, min(5.0, mine.interval)), max(60.0, mine.interval))
+    timeout = min(max(wish.timeout, min(2.0, mine.timeout)), max(30.0, mine.timeout))
+    return Heartbeat(interval, timeout)

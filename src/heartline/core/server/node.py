@@ -7,11 +7,13 @@ Invariants:
 - effects come in the order of their causes (test_effects_keep_the_order_of_causes);
 - a session that is not resumed in time is forgotten; when there are too many the oldest is, or, where it is on disk,
   let go of until its client comes (test_detached_sessions_are_bounded, test_saved_sessions_may_leave_memory);
-- handlers of a session survive its links (test_lost_link_cancels_nothing).
+- handlers of a session survive its links (test_lost_link_cancels_nothing);
+- a session nobody can come back to ends with its link, but not before all it has accepted has ended
+  (test_what_was_accepted_ends_before_its_session).
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import Raw
 
@@ -39,14 +41,14 @@ from .presence import WHO, Presence
 from .session import Lane, Pending, Session
 from .tail import Tail
 from .turns import Turns
-from .wheel import Wheel
+from .wheel import Wheel, grain_of
 
 
 class Node:
     """The pure server.
 
-    `new_id` gives ids and keys of 128 random bits; `lane_of(kind, event, target)` tells what such a message
-    overlaps with; `wall_time` is seconds since 1970, for welcome.
+    `new_id` gives ids and keys of 128 random bits; `lane_of(kind, event, target)` tells what such a message overlaps
+    with; `wall_time` is seconds since 1970, for welcome; `heartbeats` are those of the links opened as transient.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Node:
         wall_time: Callable[[], float] = lambda: 0.0,
         about: str = "heartline",
         presence_grace: float = 15.0,
+        heartbeats: Iterable[Heartbeat] = (),
         trace: Callable[[float, str, dict[str, object]], None] | None = None,
     ) -> None:
         self.name = name
@@ -90,12 +93,13 @@ class Node:
         self.tails: dict[str, Tail] = {}
         self.unsaved: dict[str, Session] = {}
         self.presence: Presence = Presence(self.effects, presence_grace)
-        self.wheel: Wheel = Wheel(max(0.02, min(0.5, heartbeat.interval / 50, heartbeat.timeout / 20)))
+        self.wheel: Wheel = Wheel(grain_of(heartbeat, *heartbeats))
         self._handshake = Handshake(self)
         self._trace = trace
         self._fresh: dict[Tail, None] = {}
         self._acking: dict[ServerLink, None] = {}
         self._releasing: dict[str, int] = {}
+        self._parting: dict[Session, None] = {}
 
     # what the shell reads
 
@@ -137,10 +141,13 @@ class Node:
 
     # inputs from sockets
 
-    def open(self, info: object, now: float) -> ServerLink:
-        """A socket is open. `info` is the shell's own, handed to the application with the login."""
+    def open(self, info: object, now: float, transient: Heartbeat | None = None) -> ServerLink:
+        """A socket is open. `info` is the shell's own, handed to the application with the login.
+
+        `transient`: the heartbeat of a dialect whose clients cannot resume.
+        """
         self._tell_time(now)
-        link = ServerLink(self, info, self.now)
+        link = ServerLink(self, info, self.now, transient)
         self.links[link] = None
         self.wheel.schedule(link)
         return link
@@ -243,6 +250,8 @@ class Node:
             self.wake(session)
         if self._releasing and session.id in self._releasing:
             self._try_release(session)
+        if self._parting and session in self._parting:
+            self._part(session)
 
     def announced(self, channel: str, entry: LogEntry, now: float) -> None:
         """The broker announced an entry of a channel that is followed here."""
@@ -265,10 +274,10 @@ class Node:
             if subscription.flow is not Flow.ASKING and not link.congested:
                 link.say(payload)
 
-    def tell_now(self, session: Session, event: str, data: bytes) -> None:
-        """Tell one session something that may be dropped."""
+    def tell_now(self, session: Session, event: str, data: bytes, may_drop: bool = True) -> None:
+        """Tell one session something that has no offset; `may_drop` where its link takes no more at the moment."""
         link = session.link
-        if link is not None and not link.congested:
+        if link is not None and not (may_drop and link.congested):
             link.say(self.codec.encode(Now(INBOX, event, Raw(data))))
 
     def revoke(self, session: Session, channel: str, code: str, message: str) -> None:
@@ -344,15 +353,6 @@ class Node:
 
     # for links, feeds and handshakes
 
-    def agree(self, wish: Heartbeat | None) -> Heartbeat:
-        """A client's wish within this server's bounds."""
-        mine = self.heartbeat
-        if wish is None:
-            return mine
-        interval = min(max(wish.interval, min(5.0, mine.interval)), max(60.0, mine.interval))
-        timeout = min(max(wish.timeout, min(2.0, mine.timeout)), max(30.0, mine.timeout))
-        return Heartbeat(interval, timeout)
-
     def is_leaving(self, session: Session) -> bool:
         """Whether another node has asked for the session."""
         return session.id in self._releasing
@@ -417,10 +417,9 @@ class Node:
         session.link = None
         self.presence_lost(link, session)
         self.effects.append(SessionDetached(session))
-        if session.anonymous:
-            self.end_session(session, "anonymous")
-            return
-        if self.sessions.get(session.id) is session:
+        if not session.resumable:
+            self._part(session)
+        elif self.sessions.get(session.id) is session:
             self._detach(session)
 
     def make_room_for(self, identity: str) -> bool:
@@ -447,6 +446,7 @@ class Node:
         self.sessions.pop(session.id, None)
         self.detached.pop(session.id, None)
         self._turns.forget(session)
+        self._parting.pop(session, None)
         self.unsaved.pop(session.id, None)
         if self._releasing.pop(session.id, None) is not None:
             self.effects.append(Released(session.id))
@@ -463,6 +463,13 @@ class Node:
             self._releasing[session.id] = session.revision
             if not session.durable:
                 self.fence(session)
+
+    def _part(self, session: Session) -> None:
+        """Nobody will come back to this session: end it when nothing of it runs or waits."""
+        if session.pending:
+            self._parting[session] = None
+        else:
+            self.end_session(session, "its client cannot come back")
 
     def _detach(self, session: Session) -> None:
         session.detached_at = self.now

@@ -110,6 +110,7 @@ class Session:
         "received",
         "results",
         "results_bytes",
+        "resumable",
         "revision",
         "saved_revision",
         "unacked",
@@ -138,6 +139,8 @@ class Session:
         self.user: object = None
         self.view: Any = None  # the shell's own
         self.anonymous: bool = False
+        self.resumable: bool = True
+        """whether its client can come back to it; else it ends with its link"""
         self.generation: int = 1
         self.link: ServerLink | None = None
         self.fenced: bool = False

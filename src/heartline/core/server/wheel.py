@@ -11,6 +11,8 @@ Invariants:
 
 from typing import Protocol
 
+from heartline.core.policy import Heartbeat
+
 
 class Sleeper(Protocol):
     """Something with a deadline."""
@@ -23,6 +25,11 @@ class Sleeper(Protocol):
 
     def wake(self, now: float) -> None:
         """Its slot has come; do what is due."""
+
+
+def grain_of(*heartbeats: Heartbeat) -> float:
+    """How fine the clock of a server has to be for these."""
+    return max(0.02, min(0.5, *(min(beat.interval / 50, beat.timeout / 20) for beat in heartbeats)))
 
 
 class Wheel:

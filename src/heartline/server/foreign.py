@@ -1,0 +1,187 @@
+"""A socket whose client speaks another dialect: a translator between it and its link.
+
+Invariants:
+- a binary message counts as the text it holds (test_binary_counts_as_text);
+- a client that sends faster than its messages end is read no further, and nothing of it is lost
+  (test_a_client_that_floods_is_read_no_further);
+- who is asked to move away is closed when nothing of it runs, spread over time (test_draining_closes_foreign_links).
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from heartline.core.codes import Code
+from heartline.core.server.tail import Batch
+from heartline.dialects.server_translator import ServerTranslator
+from heartline.transports.api import Request, Socket, frame_text
+from heartline.transports.clock import now
+
+from .options import new_id
+from .socket import HubSocket
+from .spoken import Spoken
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+AGAIN: Final = 0.1  # seconds until a client that is to move away is looked at again
+
+
+class ForeignSocket(HubSocket):
+    """A `BatchHandler` for one client of a dialect."""
+
+    __slots__ = ("_deadline", "_due", "_paused", "_spoken", "_translator")
+
+    def __init__(self, hub: "Hub", request: Request, spoken: Spoken) -> None:
+        super().__init__(hub, request)
+        options = hub.options
+        self._spoken = spoken
+        self._translator = ServerTranslator(
+            spoken.spelling,
+            judged=options.judged,
+            instance=new_id(),
+            window=options.limits.window,
+            window_bytes=options.limits.window_bytes,
+            complain=spoken.complain,
+        )
+        self._due = False
+        self._paused = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # what the transport tells
+
+    def on_open(self, socket: Socket) -> None:
+        """Begin a link, and what the dialect begins with."""
+        hub = self._hub
+        self.socket = socket
+        self.link = hub.node.open(self.request, now(), self._spoken.heartbeat or hub.options.heartbeat)
+        self.link.socket = self
+        hub.socket_opened(self)
+        self._translator.opened(now())
+        self._deliver()
+        self._wind_up()
+
+    def on_message(self, data: bytes) -> None:
+        """One message; the turn comes when all of this read are here."""
+        if self.link is None:
+            return
+        if len(data) > self._hub.options.limits.message:  # others on the port may take more
+            self.link.close(Code.TOO_BIG, "message too big")
+            return
+        self._translator.heard(data)
+        self._send()
+        self._tell_link()
+        if self._translator.is_full and not self._paused and self.socket is not None:
+            self._paused = True
+            self.socket.pause_reading()
+
+    def on_binary(self, data: bytes) -> None:
+        """Some clients send their text so."""
+        self.on_message(data)
+        self._hub.turn()
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The socket is gone."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._translator.ignored:
+            self._hub.node.trace("server.ignored", {"path": self._spoken.path, "messages": self._translator.ignored})
+        super().on_close(code, reason)
+
+    def on_writable(self) -> None:
+        """The write buffer has drained."""
+        super().on_writable()
+        self._translator.taken()
+        self._deliver()
+
+    # what the hub tells
+
+    def write(self, out: list[bytes | Batch]) -> None:
+        """Say what the link has to say, as the dialect says it."""
+        socket, link, translator = self.socket, self.link, self._translator
+        if socket is None or link is None:
+            return
+        for item in out:
+            for payload in (item,) if isinstance(item, bytes) else item.payloads:
+                translator.said(payload, link.words, paused=self._paused)
+        self._send()
+        link.congested = link.congested or socket.congested
+        if not link.congested:
+            translator.taken()
+        if self._paused and not translator.is_full:
+            self._paused = False
+            socket.resume_reading()
+        if translator.up and not self._due:
+            self._due = True
+            self._hub.loop.call_soon(self._deliver)
+        if translator.leaving is not None:
+            move, translator.leaving = translator.leaving, None
+            self._hub.later(move.after + random.uniform(0.0, move.spread), self._move)
+
+    # the inside
+
+    def _send(self) -> None:
+        """Write what the translator has for the client."""
+        socket, translator = self.socket, self._translator
+        if not translator.down or socket is None:
+            return
+        down, translator.down = translator.down, []
+        if len(down) == 1 and down[0] is not None:
+            socket.send(down[0])
+            return
+        for words in _runs(down):
+            if words:
+                socket.send_framed(b"".join(map(frame_text, words)))
+            else:
+                socket.ping()
+
+    def _tell_link(self) -> None:
+        """Give the link what the translator has for it."""
+        hub, translator = self._hub, self._translator
+        while translator.up:
+            up, translator.up = translator.up, []
+            for frame in up:
+                link = self.link
+                message = None if link is None else link.received(frame, now(), hub.budget > 0)
+                if message is not None:
+                    hub.begin(message)
+
+    def _deliver(self) -> None:
+        self._due = False
+        self._tell_link()
+        self._hub.turn()
+
+    def _wind_up(self) -> None:
+        """Wake when the dialect has something to say by itself."""
+        at = self._translator.next_deadline()
+        if at is not None and self.socket is not None:
+            self._deadline = self._hub.loop.call_later(max(0.0, at - now()), self._tick)
+
+    def _tick(self) -> None:
+        self._translator.tick(now())
+        self._send()
+        self._wind_up()
+
+    def _move(self) -> None:
+        """The dialect cannot ask its client to leave: close when nothing of it runs."""
+        link = self.link
+        if link is None:
+            return
+        if self._translator.is_idle:
+            link.close(Code.MOVED, "the server stops")
+        else:
+            self._hub.later(AGAIN, self._move)
+
+
+def _runs(down: Sequence[bytes | None]) -> list[list[bytes]]:
+    """Messages that go out together, and an empty list for each ping between them."""
+    runs: list[list[bytes]] = []
+    for words in down:
+        if words is None:
+            runs.append([])
+        elif runs and runs[-1]:
+            runs[-1].append(words)
+        else:
+            runs.append([words])
+    return runs
