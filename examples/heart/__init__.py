@@ -1,0 +1,1 @@
+"""Text ping and pong."""
