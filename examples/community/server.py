@@ -105,7 +105,7 @@ class Community:
         banned = await in_sql(self.store.enter, open_id, *person_info(said.info))
         if banned is not None:
             raise Refuse("banned", banned)
-        return Identity(open_id, user={"openId": open_id, "native": request.path == NATIVE})
+        return Identity(open_id, user={"native": request.path == NATIVE}, say={"openId": open_id})
 
     async def create(self, session: Session, message: Message, draft: Draft) -> Row | None:
         once = self.once(session, message, draft.client_id, "post", draft.rich, draft.title, draft.image, draft.text)

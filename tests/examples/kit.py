@@ -6,6 +6,7 @@ Every wait is bounded.
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+
+from heartline import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 15.0  # seconds until a wait for something that has to come fails
@@ -109,12 +112,13 @@ class Program:
             stderr=asyncio.subprocess.STDOUT,
         )
         assert self._process.stdout is not None
+        said = b""
         async with asyncio.timeout(PATIENCE):
-            while not self.said.endswith(b"\n") or b"ws://" not in self.said.splitlines()[-1]:
-                line = await self._process.stdout.readline()
-                assert line, f"it did not start: {self.said.decode()}"
-                self.said += line
-        self.url = self.said.splitlines()[-1].decode()
+            while b"ws://" not in said:
+                said = await self._process.stdout.readline()
+                assert said, f"it did not start: {self.said.decode()}"
+                self.said += said
+        self.url = said.decode().strip()
         self._port = int(self.url.split(":")[2].split("/")[0])
         self._reading = asyncio.create_task(self._read(self._process.stdout))
 
@@ -134,9 +138,31 @@ class Program:
         await self.stop(signal.SIGKILL)
 
 
+class _Complaints(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@asynccontextmanager
+async def serving(app: Server, path: str) -> AsyncIterator[str]:
+    """Serve an application in this process while the block runs, and give its URL. It must not log an error."""
+    complaints = _Complaints()
+    logging.getLogger().addHandler(complaints)
+    try:
+        async with app.serving() as address:
+            yield f"ws://{address.host}:{address.port}{path}"
+    finally:
+        logging.getLogger().removeHandler(complaints)
+    assert complaints.lines == []
+
+
 @asynccontextmanager
 async def running(module: str, *options: str, environ: dict[str, str] | None = None) -> AsyncIterator[Program]:
-    """Serve an example while the block runs. What it logged must not hold a traceback."""
+    """Serve an example as a process of its own while the block runs. It must not log a traceback."""
     program = Program(module, *options, environ=environ)
     await program.start()
     try:
