@@ -1,6 +1,6 @@
 /** Where the server is, and how it is reached from a mini program, an app and a browser alike. */
 
-import * as hl from "heartline"; const { connect, miniProgram, trades } = hl;
+import { connect, miniProgram, trades } from "heartline";
 
 /** A mini program has no address of its own: name the domain that is registered for it. */
 const BASE = import.meta.env.VITE_SERVER ?? "wss://trades.example/";
