@@ -1,7 +1,7 @@
-"""Fills in what the Python machine answers to the inputs of protocol/vectors/client/*.json.
+"""Fills in what Python answers to the inputs of protocol/vectors/client/*.json and dialects/client-*.json.
 
-Write a scenario's inputs by hand, run this, then judge each new `expect` against PROTOCOL.md before it is committed:
-what is recorded is only what the machine does. A step that already has an `expect` keeps it; `--check` writes
+Write a scenario's inputs by hand, run this, then judge each new `expect` against PROTOCOL.md or DIALECTS.md before it is committed:
+what is recorded is only what the code does. A step that already has an `expect` keeps it; `--check` writes
 nothing and fails where a file is incomplete or not laid out as this script would.
 """
 
@@ -10,14 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from heartline.testing import vectors
+from heartline.testing import dialect_vectors, vectors
 
 WIDTH = 90
+DONE = ("returns", "expect", "ignored", "kept", "proven", "deadline")
+OUT = ("expect", "deadline", "ignored")
+Player = type[vectors.Player] | type[dialect_vectors.Player]
 
 
-def recorded(scenario: dict[str, Any]) -> dict[str, Any]:
+def recorded(scenario: dict[str, Any], make: Player) -> dict[str, Any]:
     """The scenario with an `expect` and a `deadline` in every step."""
-    player = vectors.Player(scenario)
+    player = make(scenario)
     steps: list[dict[str, Any]] = []
     for written in scenario["steps"]:
         if "$for" in written:  # loops are written with their expectations
@@ -30,7 +33,7 @@ def recorded(scenario: dict[str, Any]) -> dict[str, Any]:
                 error.add_note(f"{scenario['name']}, step {len(steps) + 1}: {written}")
                 raise
             if "expect" not in written:
-                written = written | {key: done[key] for key in ("returns", "expect", "deadline") if key in done}
+                written = written | {key: done[key] for key in DONE if key in done}
         steps.append(written)
     return scenario | {"steps": steps}
 
@@ -49,11 +52,12 @@ def _scenario(scenario: dict[str, Any]) -> str:
 def _step(step: dict[str, Any]) -> str:
     if "$for" in step:
         return f'{{"$for": {_json(step["$for"])}, "of": {_step(step["of"])}}}'
-    line = _json({key: value for key, value in step.items() if key not in ("expect", "deadline")})[:-1]
+    line = _json({key: value for key, value in step.items() if key not in OUT})[:-1]
     expected = _json(step["expect"])
     if len(expected) > WIDTH:
         expected = "[\n" + ",\n".join("          " + _json(effect) for effect in step["expect"]) + "\n        ]"
-    return f'{line},\n       "expect": {expected}, "deadline": {_json(step["deadline"])}}}'
+    ignored = ', "ignored": true' if step.get("ignored") else ""
+    return f'{line},\n       "expect": {expected}{ignored}, "deadline": {_json(step["deadline"])}}}'
 
 
 def _json(value: Any) -> str:
@@ -63,15 +67,20 @@ def _json(value: Any) -> str:
 def main(arguments: list[str]) -> int:
     """Record, or with --check compare."""
     wrong = 0
-    for path in sorted((vectors.folder() / "client").glob("*.json")):
-        wrong += not renewed(path, check="--check" in arguments)
+    rooms: tuple[tuple[str, str, Player], ...] = (
+        ("client", "*.json", vectors.Player),
+        ("dialects", "client-*.json", dialect_vectors.Player),
+    )
+    for room, pattern, make in rooms:
+        for path in sorted((vectors.folder() / room).glob(pattern)):
+            wrong += not renewed(path, make, check="--check" in arguments)
     return 1 if wrong else 0
 
 
-def renewed(path: Path, *, check: bool) -> bool:
+def renewed(path: Path, make: Player, *, check: bool) -> bool:
     """Whether the file was as it should be, or is now."""
     old = path.read_text(encoding="utf-8")
-    new = laid_out([recorded(scenario) for scenario in json.loads(old)])
+    new = laid_out([recorded(scenario, make) for scenario in json.loads(old)])
     if new != old and not check:
         path.write_text(new, encoding="utf-8")
     if check and new != old:

@@ -38,6 +38,7 @@ _SENDING = _ALWAYS | {"event", "data", "channel", "sub"}
 _FOLLOWING = _ALWAYS | {"channel", "args", "sub"}
 _REFUSAL = frozenset({"code", "why", "error", "retry"}) | _HEARD
 _NAME_LENGTH = 64
+_EVENT_LENGTH = 255
 
 
 def _check(where: str, form: MaybeForm, allowed: Iterable[str]) -> None:
@@ -216,7 +217,7 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
         if self.name is None and "event" not in variables_of(self.match):
             raise ValueError("events.name: needed where events.match has no $event")
         name: object = self.name
-        if name is not None and not (isinstance(name, str) and name):
+        if name is not None and not (isinstance(name, str) and 1 <= len(name) <= _EVENT_LENGTH):
             raise ValueError(f"events.name: expected the name of an event, got {self.name!r}")
 
 
