@@ -36,7 +36,7 @@ class Room:
         browser = await self.stage.browser(self.browser)
         tab = await browser.tab(self.stage.page)
         self._tabs.append(tab)
-        await tab.run("return until(() => globalThis.ready)")
+        await self.ready(tab)
         if options:
             await tab.run("dial(url, options)", url=self.world.url, options=options)
         return tab
@@ -50,15 +50,16 @@ class Room:
     async def reload(self, tab: Tab) -> None:
         """Load the page again; it is ready."""
         await tab.reload()
-        await tab.run("return until(() => globalThis.ready)")
+        await self.ready(tab)
 
-    async def anew(self, tab: Tab) -> None:
-        """Wait until the page, which reloads itself, is ready."""
+    async def ready(self, tab: Tab) -> None:
+        """Wait until the page is there, has loaded its module and not dialled: also one that reloads itself."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                with suppress(RuntimeError, PageError):  # the page goes while it is asked
+                with suppress(RuntimeError, PageError):  # the page before it goes while it is asked
                     if await tab.run("return globalThis.ready && conn === null"):
                         return
+                await asyncio.sleep(0.005)
 
     async def leave(self, tab: Tab) -> None:
         """Close a tab, whatever state it is in."""

@@ -119,7 +119,7 @@ async def test_what_is_sent_in_the_breath_of_a_reload_is_kept(room: Room, browse
     world.proxy.freeze()
     last = "for (let i = 0; i < 20; i++) conn.send('note', i); location.reload()"
     await tab.run(f"setTimeout(() => {{ {last} }})")
-    await room.anew(tab)
+    await room.ready(tab)
     world.proxy.cut_all()
     world.proxy.thaw()
     await tab.run(f"{dial} await conn.connected(5); return conn.settled(5)", url=world.url, name=world.name)

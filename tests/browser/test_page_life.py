@@ -184,7 +184,7 @@ async def test_it_runs_in_a_worker(room: Room) -> None:
 async def test_a_page_of_another_origin_is_refused(room: Room, stage: Stage) -> None:
     tab = await room.chromium()
     await tab.goto(stage.page.replace("127.0.0.1", "localhost"))
-    await tab.run("return until(() => globalThis.ready)")
+    await room.ready(tab)
     with pytest.raises(PageError, match="not within 1"):
         await tab.run("dial(url); return conn.connected(1)", url=room.world.url)
     assert room.world.app.stats().sessions == 0
