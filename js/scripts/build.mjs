@@ -23,6 +23,7 @@ const PUBLIC = [
     (name) => `dist/types/client/${name}.d.ts`,
   ),
   ...["errors", "frames", "policy", "saved", "states"].map((name) => `dist/types/core/${name}.d.ts`),
+  "dist/types/dialects/spec.d.ts",
   // and every word of the code that speaks to a platform, whose names nobody lists
   ...["client/platform", "client/link", "platforms/browser", "platforms/mini-program", "platforms/detect"].map(
     (name) => `src/${name}.ts`,
@@ -33,10 +34,13 @@ const words = PUBLIC.flatMap((name) => readFileSync(name, "utf8").match(/\b[a-zA
 // of effects.ts only these reach an application
 const items = ["kind", "channel", "epoch", "offset", "event", "data", "after", "to", "reason"];
 const change = ["old", "new", "attempt", "code", "retryIn"];
-const reserved = [...new Set([...words, ...items, ...change])];
+// what forms are made of, and what variables in them stand for
+const forms = ["$text", "$one_of", "param", "keep", "now_ms", "id", "event", "data", "channel", "args", "sub", "login"];
+const heard = ["reply", "code", "why", "error", "retry"];
+const reserved = [...new Set([...words, ...items, ...change, ...forms, ...heard])];
 
-/** Bundle one entry and write it in one format. */
-async function bundle(entry, format, out) {
+/** Bundle one entry and write it in one format. Data keeps all its names. */
+async function bundle(entry, format, out, properties = { reserved, keep_quoted: true }) {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -50,7 +54,7 @@ async function bundle(entry, format, out) {
     module: format === "esm",
     toplevel: true,
     compress: { passes: 3, unsafe_arrows: true, pure_getters: true },
-    mangle: { properties: { reserved, keep_quoted: true } },
+    mangle: { properties },
     format: { comments: false },
   });
   writeFileSync(out, code);
@@ -64,6 +68,8 @@ async function copy(entry, format, outfile) {
 for (const folder of ["dist/esm", "dist/cjs", "dist/testing"]) mkdirSync(folder, { recursive: true });
 await bundle("src/index.ts", "esm", "dist/esm/index.js");
 await bundle("src/index.ts", "cjs", "dist/cjs/index.js");
+await bundle("src/dialects/presets.ts", "esm", "dist/esm/dialects.js", false);
+await bundle("src/dialects/presets.ts", "cjs", "dist/cjs/dialects.js", false);
 await copy("src/testing/index.ts", "esm", "dist/testing/index.js");
 await copy("src/testing/index.ts", "cjs", "dist/testing/index.cjs");
 

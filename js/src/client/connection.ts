@@ -31,6 +31,8 @@ export interface SendOptions {
 /** How to ask. `timeout`: seconds, 30 by default; Infinity waits for ever. */
 export interface RequestOptions {
   readonly timeout?: number | undefined;
+  /** Where the dialect has requests to a channel. */
+  readonly channel?: string | undefined;
   readonly delivery?: Delivery | undefined;
 }
 
@@ -172,10 +174,10 @@ export class Connection {
    * refused the connection. `OutboxFull` where nothing was queued.
    */
   request<T = unknown>(event: string, data?: unknown, options: RequestOptions = {}): Promise<T> {
-    const { timeout = 30, delivery } = options;
+    const { timeout = 30, delivery, channel = "" } = options;
     return new Promise((resolve, reject) => {
       if (timeout !== Infinity) positive("timeout", timeout);
-      const receipt = this._queue("call", event, data, "", { delivery });
+      const receipt = this._queue("call", event, data, channel, { delivery });
       const stop =
         timeout === Infinity ? () => {} : this._shell.timers.after(timeout, () => this._takeBack(receipt));
       receipt.wait(true).then(
@@ -201,12 +203,13 @@ export class Connection {
 
   private _queue(kind: Kind, event: string, data: unknown, target: string, options: SendOptions): Receipt {
     const shell = this._shell;
-    const { expires: expiresIn, delivery = "at_most_once" } = options;
+    const text = encodeJson("data", data);
+    const part = shell.translator && shell.translator.check(kind, event, data, target);
+    const { expires: expiresIn, delivery = part || "at_most_once" } = options;
     const idempotent = delivery === "at_least_once";
     if (!idempotent && delivery !== "at_most_once") {
       throw new TypeError("delivery must be 'at_most_once' or 'at_least_once'");
     }
-    const text = encodeJson("data", data);
     const refusal = shell.refusal();
     if (refusal) throw refusal;
     const late = !shell.machine;
@@ -243,6 +246,7 @@ export class Connection {
     if (n === null) {
       receipt.settle("expired", null, "the store was not read in time");
     } else if (shell.receipts.delete(n)) {
+      shell.forget(n);
       if (shell.machine!.withdraw(n, shell.now)) receipt.settle("expired", null, `not in time: ${shell.last ? shell.last.reason : ""}`);
       else receipt.fail(new RequestTimeout("no reply in time: it was sent and may still be handled", n));
       shell.run();
@@ -260,6 +264,7 @@ export class Connection {
    */
   subscribe<T = unknown>(channel: string, options: SubscribeOptions<T> = {}): Subscription<T> {
     checkChannel(channel, "channel");
+    const { args } = options;
     const place = placeOf(options.since);
     const shell = this._shell;
     const { feeds } = shell;
@@ -272,7 +277,11 @@ export class Connection {
       const made = new Feed(channel, shell);
       feeds.set(channel, (feed = made));
       if (place && place[0] !== null) made.place = { epoch: place[0], offset: place[1] };
-      shell.ready((machine) => feeds.get(channel) === made && machine.subscribe(channel, shell.now, place));
+      shell.ready((machine) => {
+        if (feeds.get(channel) !== made) return;
+        if (shell.translator) shell.translator.args.set(channel, args);
+        machine.subscribe(channel, shell.now, place);
+      });
     }
     const subscription = new Subscription<T>(feed, options);
     shell.run();

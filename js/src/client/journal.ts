@@ -95,6 +95,7 @@ export function savedOf(kept: Record<string, string>, failed: (error: unknown) =
       if (key[0] === "m") messages.push(messageOf(value));
       else if (key[0] === "c") cursors[key.slice(1)] = value;
       else if (key === "n") saved.nextNumber = value;
+      else if (key === "k") saved.keep = value;
       else if (key === "s") [saved.session, saved.key] = value;
     } catch (error) {
       failed(error);

@@ -8,6 +8,7 @@
 import type { Random } from "../core/back-off.js";
 import type { ClientCodec, Json } from "../core/frames.js";
 import type { PolicyOptions } from "../core/policy.js";
+import type { Dialect } from "../dialects/spec.js";
 import type { Handler } from "./bus.js";
 import type { Store } from "./journal.js";
 import type { ConnectSocket, Platform, Timers } from "./platform.js";
@@ -32,6 +33,9 @@ export interface Options extends PolicyOptions {
   /** Told to the server. */
   readonly name?: string | undefined;
   readonly version?: string | undefined;
+  /** How the server speaks, where it is none of heartline's. `params` are what `$param.x` stands for in it. */
+  readonly dialect?: Dialect | undefined;
+  readonly params?: Readonly<Record<string, Json>> | undefined;
   /** How frames are spelt. */
   readonly codec?: ClientCodec | undefined;
   readonly random?: Random | undefined;

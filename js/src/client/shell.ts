@@ -21,11 +21,13 @@ import {
   OutboxError,
   SubscriptionRefused,
 } from "../core/errors.js";
-import { type ClientCodec, INBOX, type Json } from "../core/frames.js";
+import { type ClientCodec, INBOX, type Json, type UpFrame } from "../core/frames.js";
 import { type ClientPolicy, makePolicy } from "../core/policy.js";
 import type { Saved } from "../core/saved.js";
 import type { State } from "../core/states.js";
 import { native } from "../dialects/native.js";
+import type { Dialect } from "../dialects/spec.js";
+import { type Note, Translator } from "../dialects/translator.js";
 import { detectPlatform } from "../platforms/detect.js";
 import { type Arrival, Bus } from "./bus.js";
 import { Journal, savedOf, type Store } from "./journal.js";
@@ -45,6 +47,8 @@ interface Condition {
 
 /** One connection's insides. */
 export class Shell implements FeedOwner {
+  /** Between the machine and a server that speaks a dialect. */
+  translator: Translator | null = null;
   /** Null while the store is being read. */
   machine: ClientMachine | null = null;
   /** Closed by the person while the machine was not there yet. */
@@ -66,6 +70,8 @@ export class Shell implements FeedOwner {
   private _gone: Promise<void> = Promise.resolve(); // the store may be loaded again
   private _reserved = 0;
   private _dialling = 0;
+  private _spoken = 0; // the link that the translator is on
+  private _keep: object = {};
   private _early: (() => void)[] = [];
   private _links = new Map<number, Link>();
   private _running = false;
@@ -80,11 +86,13 @@ export class Shell implements FeedOwner {
     private readonly _url: string,
     private readonly _options: Options,
   ) {
-    this.policy = makePolicy(_options);
-    const { connectSocket, platform, timers, codec } = _options;
+    const { connectSocket, platform, timers, codec, dialect } = _options;
+    const { delay: base = 1, cap = 30, stable = 10, attempts: maxAttempts = null } = (dialect && dialect.reconnect) || {};
+    const backOff = Object.assign({ base, cap, stable, least: 0.5 }, _options.backOff);
+    this.policy = makePolicy(dialect ? Object.assign({ maxAttempts }, _options, { backOff }) : _options);
     this.timers = timers || systemTimers;
     this.platform = platform || (connectSocket ? { connectSocket } : detectPlatform());
-    this._codec = codec || native;
+    this._codec = dialect ? frames(dialect) : codec || native;
     this._store = _options.store;
     const trace = (what: string, details: Record<string, unknown>): void => this._trace(what, details);
     this.bus = new Bus((arrival) => this.handled(arrival), trace);
@@ -108,6 +116,15 @@ export class Shell implements FeedOwner {
     this.machine = null;
     this.closing = false;
     this.last = null;
+    const { dialect, params, heartbeat } = this._options;
+    if (dialect) {
+      const spoken = heartbeat ? Object.assign({}, dialect, { beat: Object.assign({}, dialect.beat, heartbeat) }) : dialect;
+      const note: Note = (n) => {
+        const { idempotent, target } = this.machine!.outbox.find(n)!;
+        return [idempotent, target];
+      };
+      this.translator = new Translator(spoken, params || {}, instanceId(), note, Date.now);
+    }
     const made = (saved: Saved | null): void => {
       if (generation === this._generation) this._made(saved);
     };
@@ -134,6 +151,7 @@ export class Shell implements FeedOwner {
     const about = { name, version };
     this.machine = new ClientMachine(this.policy, this._codec, random, instanceId(), saved, about);
     this._reserved = 0;
+    if (this.translator && saved && saved.keep) this._keep = this.translator.keep = saved.keep;
     this.restored = this.machine.outbox.all().map(({ n, event, data }) => {
       const receipt = new Receipt(event, () => this.deadEnd(), JSON.parse(data));
       receipt.n = n;
@@ -237,13 +255,19 @@ export class Shell implements FeedOwner {
   }
 
   private _arm(machine: ClientMachine): void {
-    const at = machine.nextDeadline();
-    if (at === null || at >= this._wakeAt) return;
+    const { translator } = this;
+    const due = machine.nextDeadline();
+    const at = Math.min(due === null ? Infinity : due, translator ? translator.nextDeadline() : Infinity);
+    if (at >= this._wakeAt) return;
     this._stopWake();
     this._wakeAt = at;
     this._stopWake = this.timers.after(at - this.now, () => {
       this._wakeAt = Infinity;
       machine.tick(this.now);
+      if (translator) {
+        translator.tick(this.now);
+        this._translate(this._spoken, false);
+      }
       this.run();
     });
   }
@@ -310,8 +334,16 @@ export class Shell implements FeedOwner {
       case "dial":
         return this._dial(effect.attempt);
       case "transmit":
-        return link && link.send(effect.payload);
+        if (!this.translator) return link && link.send(effect.payload);
+        this._spoken = effect.attempt;
+        this.translator.up(effect.payload as unknown as UpFrame, this.now);
+        return this._translate(effect.attempt, false);
       case "drop":
+        if (effect.code === Code.NORMAL && this.translator) {
+          this.translator.goodbye(this.now);
+          this._translate(effect.attempt, false);
+        }
+        this._left(effect.attempt);
         if (link) link.leave(effect.code, effect.reason);
         this._links.delete(effect.attempt);
         if (effect.attempt === this._dialling) this._dialling = 0;
@@ -319,7 +351,11 @@ export class Shell implements FeedOwner {
       case "settle": {
         const { n } = effect.message;
         const receipt = this.receipts.get(n);
-        if (receipt) receipt.settle(effect.outcome, effect.body, effect.reason);
+        const { code, message } = (this.translator && effect.body ? effect.body : {}) as { code?: Json; message?: string };
+        if (!receipt) {
+          // nobody waits
+        } else if (code === "unknown") receipt.settle(code, null, message!);
+        else receipt.settle(effect.outcome, effect.body, effect.reason);
         this.receipts.delete(n);
         return;
       }
@@ -416,8 +452,9 @@ export class Shell implements FeedOwner {
           const socket = this.platform.connectSocket(this._url, [...this._codec.protocols]);
           const link = new Link(socket, {
             opened: () => (machine.opened(attempt, this.now, login), this.run()),
-            received: (text) => (machine.received(attempt, text, this.now), this.run()),
+            received: (text) => (this._received(attempt, text), this.run()),
             binary: () => {
+              if (this.translator) return machine.alive(attempt, this.now);
               link.leave(Code.UNSUPPORTED_DATA, "not text");
               machine.lost(attempt, Code.WEBSOCKET_ERROR, "a binary message", this.now);
               this.run();
@@ -425,6 +462,7 @@ export class Shell implements FeedOwner {
             ended: (code, reason, opened) => {
               if (!opened) return failed(reason);
               this._links.delete(attempt);
+              this._left(attempt);
               machine.lost(attempt, code, reason, this.now);
               this.run();
             },
@@ -436,6 +474,47 @@ export class Shell implements FeedOwner {
       },
       (error) => failed(`login: ${messageOf(error)}`),
     );
+  }
+
+  private _received(attempt: number, text: string): void {
+    const { machine, translator, now } = this;
+    if (!translator) return machine!.received(attempt, text, now);
+    machine!.alive(attempt, now, true);
+    if (!translator.heard(text, now)) this._trace("client.ignored", {});
+    this._translate(attempt, true);
+    if (translator.keep !== this._keep) {
+      this._keep = translator.keep;
+      if (this._journal) this._journal.put("k", JSON.stringify(this._keep));
+    }
+  }
+
+  /** Do what the translator wants. `proof`: it is what the other end said, and not what follows from saying something. */
+  private _translate(attempt: number, proof: boolean): void {
+    const machine = this.machine!;
+    for (const output of this.translator!.drain()) {
+      const link = this._links.get(attempt);
+      if (!link) return;
+      if (typeof output === "string") link.send(output);
+      else if (output[0] !== "leave") machine.received(attempt, output as unknown as string, this.now, proof);
+      else {
+        link.leave(Code.PEER_SILENT, output[1]);
+        this._links.delete(attempt);
+        this._left(attempt);
+        machine.lost(attempt, Code.PEER_SILENT, output[1], this.now);
+      }
+    }
+  }
+
+  /** This link is gone, or is about to be left. */
+  private _left(attempt: number): void {
+    if (this.translator && attempt === this._spoken) this.translator.lost();
+  }
+
+  /** Nobody waits for the reply to message n any more. */
+  forget(n: number): void {
+    if (!this.translator) return;
+    this.translator.forget(n);
+    this._translate(this._spoken, false);
   }
 
   private _login(then: (payload: Json) => void, or: (error: unknown) => void): void {
@@ -478,6 +557,12 @@ export class Shell implements FeedOwner {
 }
 
 function nothing(): void {}
+
+/** Frames as they are, for a translator. */
+function frames({ subprotocol }: Dialect): ClientCodec {
+  const itself = (frame: unknown): any => frame;
+  return { protocols: subprotocol ? [subprotocol] : [], encode: itself, decode: itself };
+}
 
 /** Random for each process. */
 function instanceId(): string {

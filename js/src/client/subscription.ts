@@ -21,6 +21,8 @@ import { Lane } from "./lane.js";
 export interface SubscribeOptions<T> {
   /** Behind this place (or offset, or entry); "beginning": the oldest entry kept; "now" or nothing: from now on. */
   readonly since?: Place | number | "now" | "beginning" | undefined;
+  /** What the dialect's `$args` stands for; several subscriptions of a channel share the first one's. */
+  readonly args?: Json | undefined;
   /** Called with each entry, one at a time; a promise is waited for. What it throws is told to "@error". */
   readonly onEntry?: ((entry: Entry<T>) => unknown) | undefined;
   /** Called where entries may be lost. Without it that is told to "@error". */

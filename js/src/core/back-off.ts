@@ -56,6 +56,7 @@ export class Retry {
   }
 
   private _draw(step: number): number {
-    return this._random() * Math.min(this._policy.cap, this._policy.base * 2 ** Math.min(step, 60));
+    const { base, cap, least = 0 } = this._policy;
+    return (least + (1 - least) * this._random()) * Math.min(cap, base * 2 ** Math.min(step, 60));
   }
 }

@@ -52,6 +52,7 @@ export class ClientMachine {
   private readonly _up: Upstream;
   private _life = new Liveness({ interval: 1, timeout: 1 }, 0); // no link has this one
   private readonly _places = new Map<string, Place>();
+  private _proof = true;
 
   constructor(
     private readonly _policy: ClientPolicy,
@@ -69,7 +70,7 @@ export class ClientMachine {
     const outbox = new Outbox(_policy.outbox, saved !== null, 1);
     this._down = new Downstream(retry, effects, write);
     if (saved) this._restore(saved, outbox);
-    this._up = new Upstream(outbox, retry, effects, write, (frame) => _codec.encode(frame));
+    this._up = new Upstream(outbox, effects, write, (frame) => _codec.encode(frame));
   }
 
   private _restore(saved: Saved, outbox: Outbox): void {
@@ -253,22 +254,25 @@ export class ClientMachine {
     this._road.lost(code, reason, classify(code));
   }
 
-  /** A sign of life that is no frame of ours, such as an RFC 6455 ping. */
-  alive(attempt: number, now: number): void {
-    now = this._clock.tell(now);
-    if (this._isLink(attempt)) this._life.heard(now);
-  }
-
-  /** One text message of the link. */
-  received(attempt: number, text: string, now: number): void {
+  /** A sign of life that is no frame of ours, such as an RFC 6455 ping; `good`: it shows that the link is good. */
+  alive(attempt: number, now: number, good = false): void {
     now = this._clock.tell(now);
     if (!this._isLink(attempt)) return;
+    this._life.heard(now);
+    if (good) this._road.retry.progressed();
+  }
+
+  /** One text message of the link. Without `proof` nothing was heard: a dialect concludes it from what it said. */
+  received(attempt: number, text: string, now: number, proof = true): void {
+    now = this._clock.tell(now);
+    if (!this._isLink(attempt)) return;
+    this._proof = proof;
     try {
       const frame = this._codec.decode(text);
       if (this.state === "greeting") {
         this._greeted(frame, now);
       } else {
-        this._life.heard(now);
+        if (proof) this._life.heard(now);
         this._take(frame, text.length, now);
       }
     } catch (error) {
@@ -409,14 +413,17 @@ export class ClientMachine {
 
   private _settled(progress: boolean, now: number): void {
     if (progress) {
-      this._life.progress(now);
+      if (this._proof) {
+        this._life.progress(now);
+        this._road.retry.progressed();
+      }
       this._road.deadlines.setDefault(Due.FLOOR, now + FLOOR_DELAY);
     }
     this._pump();
   }
 
   private _answered(ours: boolean, now: number): void {
-    if (ours) this._life.progress(now);
+    if (ours && this._proof) this._life.progress(now);
     this._planAt(now);
     this._await();
   }

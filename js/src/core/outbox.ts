@@ -91,6 +91,11 @@ export class Outbox {
     return this._messages.size;
   }
 
+  /** One of them. */
+  find(n: number): Message | undefined {
+    return this._messages.get(n);
+  }
+
   /** All of them, in order. */
   all(): Message[] {
     return [...this._messages.values()];

@@ -10,11 +10,15 @@ export interface Heartbeat {
   readonly timeout: number;
 }
 
-/** Full-jitter back-off (PROTOCOL 7). `stable`: how long a link must live to count as good, the minimum uptime. */
+/**
+ * Full-jitter back-off (PROTOCOL 7). `stable`: how long a link must live to count as good, the minimum uptime. `least`:
+ * the part of a delay that is always waited, 0 by default.
+ */
 export interface BackOff {
   readonly base: number;
   readonly cap: number;
   readonly stable: number;
+  readonly least?: number;
 }
 
 /** What happens to a send when the outbox is at its limit: it throws, or the oldest message never written expires. */

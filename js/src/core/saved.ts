@@ -1,6 +1,6 @@
 /** What a durable client keeps over a crash. What was stored is taken as written, because nobody knows better. */
 
-import type { Place } from "./frames.js";
+import type { Json, Place } from "./frames.js";
 import type { Kind } from "./outbox.js";
 
 /** A message as it is stored. `data` is JSON text. */
@@ -20,4 +20,6 @@ export interface Saved {
   readonly nextNumber?: number;
   readonly messages?: readonly SavedMessage[];
   readonly cursors?: Readonly<Record<string, Place>>;
+  /** What the last login gave to keep, where a dialect has such. */
+  readonly keep?: Readonly<Record<string, Json>>;
 }

@@ -8,7 +8,6 @@
  * - who waits for room hears of it, or of the end (vectors: upstream.json).
  */
 
-import type { Retry } from "./back-off.js";
 import type { Effect } from "./effects.js";
 import { OutboxFull } from "./errors.js";
 import type { Json, UpFrame, Welcome } from "./frames.js";
@@ -27,7 +26,6 @@ export class Upstream {
 
   constructor(
     readonly outbox: Outbox,
-    private readonly _retry: Retry,
     private readonly _effects: Effect[],
     private readonly _write: (frame: UpFrame) => void,
     private readonly _encode: (frame: UpFrame) => string,
@@ -91,14 +89,14 @@ export class Upstream {
     for (const message of settled) this._end(message, "handled", null, "");
     const unanswered = this.outbox.unanswered(n);
     for (const message of unanswered) this._end(message, "unknown", null, "its answer is gone");
-    return this._progressed(settled.length + unanswered.length > 0);
+    return settled.length + unanswered.length > 0;
   }
 
   /** Settle one message by the server's answer; whether that was progress. */
   settle(n: number, outcome: Outcome, body: Json): boolean {
     const message = this.outbox.settle(n);
     if (message) this._end(message, outcome, body, "");
-    return this._progressed(message !== null);
+    return message !== null;
   }
 
   /** Settle what ran out unsent. */
@@ -134,11 +132,6 @@ export class Upstream {
     this.outbox.settle(message.n);
     const body = { code: "too_big", message: `above the server's limit of ${this.largest} bytes` };
     this._end(message, "rejected", body, "never sent");
-  }
-
-  private _progressed(progress: boolean): boolean {
-    if (progress) this._retry.progressed();
-    return progress;
   }
 
   private _end(message: Message, outcome: Outcome, body: Json, reason: string): void {

@@ -16,7 +16,7 @@ export type Form = Json;
 /** What variables stand for; one that is absent or undefined has no value. */
 export type Vars = Readonly<Record<string, Json>>;
 
-/** What was found in a message, by variable with its path: `found["keep.openId"]`. */
+/** What variables stand for in a message. */
 export type Found = Record<string, any>;
 
 /** One message as it came: its text, and its value where it is JSON. */
@@ -136,14 +136,23 @@ function textFits(form: string, value: any, known: Vars, found: Found): boolean 
     value = value.slice(before.length, value.length - after.length);
   }
   let wanted = lookup(known, path);
-  if (wanted === undefined) wanted = found[path];
-  if (wanted === undefined) found[path] = value;
-  else if (!whole) return textOf(wanted) === value;
-  else return fits(wanted, value);
+  if (wanted === undefined) wanted = lookup(found, path);
+  if (wanted !== undefined) return whole ? fits(wanted, value) : textOf(wanted) === value;
+  const steps = path.split(".");
+  const last = steps.pop()!;
+  let place = found;
+  for (const step of steps) place = place[step] = place[step] || {};
+  place[last] = value;
   return true;
 }
 
-function textOf(value: Json): string {
+/** Whether a variable occurs in a form. */
+export function uses(form: Form, name: string): boolean {
+  return RegExp(`[^$]\\$\\{?${name}\\b`).test(JSON.stringify(form));
+}
+
+/** A value as it stands inside a text. */
+export function textOf(value: Json): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 

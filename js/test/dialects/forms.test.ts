@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 
-import { match, read, say } from "../../src/dialects/forms.js";
+import { match, read, say, uses } from "../../src/dialects/forms.js";
 import * as presets from "../../src/dialects/presets.js";
 
 const FORMS: unknown[] = [];
@@ -107,7 +107,7 @@ test.each<[unknown, string, Record<string, unknown>, object | null]>([
   [{ a: "${id}" }, '{"a":"7"}', { id: 7 }, {}],
   [{ a: { $one_of: ["200", 200] } }, '{"a":200}', {}, {}],
   [{ a: { $one_of: ["200", 200] } }, '{"a":"201"}', {}, null],
-  [{ o: "$keep.openId" }, '{"o":"id"}', {}, { "keep.openId": "id" }],
+  [{ o: "$keep.openId" }, '{"o":"id"}', {}, { keep: { openId: "id" } }],
   [{ $text: "ping" }, "ping", {}, {}],
   [{ $text: "ping" }, '"ping"', {}, null],
   [{ $text: "ping" }, "pingx", {}, null],
@@ -121,4 +121,14 @@ test.each<[unknown, string, Record<string, unknown>, object | null]>([
   [{ a: "cost: $5" }, '{"a":"cost: $5"}', {}, {}],
 ])("%j fits %s", (form, message, known, found) => {
   expect(match(form, read(message), known)).toEqual(found);
+});
+
+test("looking at forms", () => {
+  const form = { a: ["$id", "x${event}", { $one_of: ["$data.b", "$$no"] }], "...": "$more" };
+  expect(["id", "event", "data", "more", "no", "da", "even"].map((name) => uses(form, name))).toEqual([
+    ...[true, true, true, true],
+    ...[false, false, false],
+  ]);
+  expect(uses("$data", "data")).toBe(true);
+  expect(uses(undefined, "data")).toBe(false);
 });
