@@ -10,7 +10,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUNDLE = "js/dist/esm/index.js"
+CLIENT = "js/dist/esm"
 EXAMPLES = ("*.py", "*/*.py", "*/page/**/*", "gallery/**/*")
 
 
@@ -28,5 +28,5 @@ class ShippedHook(BuildHookInterface[Any]):
                 if file.is_file() and "__pycache__" not in file.parts:
                     name = file.relative_to(root).as_posix()
                     include[name] = f"heartline/{name}"
-        if (root / BUNDLE).is_file():
-            include[BUNDLE] = "heartline/examples/gallery/heartline.js"
+        for file in sorted((root / CLIENT).glob("*.js")):
+            include[file.relative_to(root).as_posix()] = f"heartline/examples/client/{file.name}"

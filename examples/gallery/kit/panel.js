@@ -68,16 +68,21 @@ export class Panel {
     this._pressed(this._refuse, wish.dials === "refuse");
     this._pressed(this._shaky, wish.cut_every !== null);
     if (document.activeElement !== this._delay) this._delay.value = String(wish.latency);
+    this._normal.disabled = wish.freeze === "none" && wish.dials === "accept" && !wish.latency && wish.cut_every === null;
     this._lost.hidden = network.reachable;
 
     const current = this._connections.at(-1);
     const state = current ? current.conn.state : "idle";
-    setText(this._tag, t(`state_${state}`));
-    this._tag.className = `tag ${kindOf(state)}`;
-    for (const watched of this._connections) setText(watched.line, this._lineOf(watched));
-
-    const due = current && current.conn.state === "waiting" ? current.due : null;
+    const due = current && state === "waiting" ? current.due : null;
     const left = due === null ? null : Math.max(0, (due - performance.now()) / 1000);
+    setText(this._tag, t(`state_${state}`) + (left === null ? "" : ` ${left.toFixed(1)} s`));
+    this._tag.className = `tag ${kindOf(state)}`;
+    for (const watched of this._connections) {
+      const line = this._lineOf(watched);
+      watched.line.hidden = !line;
+      setText(watched.line, line);
+    }
+
     this._fact("roundTrip", !wire.answers ? t("noAnswer") : wire.roundTrip === null ? "–" : t("ms", { n: Math.round(wire.roundTrip) }));
     this._fact("beats", wire.answers ? `${wire.sent} / ${wire.answered}` : `${wire.sent} / –`);
     this._fact("attempts", String(seen ? seen.dials : 0));
@@ -92,9 +97,9 @@ export class Panel {
   }
 
   _lineOf({ conn, name, change }) {
-    const state = this._t(`state_${conn.state}`);
-    const why = change && change.reason && conn.state !== "open" ? ` – ${change.reason}` : "";
-    return `${name || this._t("connection")}: ${state}${why}`;
+    const why = change && conn.state !== "open" ? change.reason : "";
+    if (this._connections.length < 2) return why;
+    return `${name || this._t("connection")}: ${this._t(`state_${conn.state}`)}${why ? ` – ${why}` : ""}`;
   }
 
   _announce(watched) {
@@ -150,6 +155,7 @@ export class Panel {
         setText(this._live, t("controlLost"));
       }
     });
+    this._normal = button("normal", {}, () => network.reset());
     this._delay = el(
       "select",
       { "data-do": "delay", onchange: () => network.set({ latency: Number(this._delay.value) }) },
@@ -173,8 +179,17 @@ export class Panel {
         "fieldset",
         {},
         el("legend", { "data-t": "break" }),
-        el("div", { class: "buttons" }, cut, this._refuse, this._freeze, this._freezeUp, this._shaky, el("label", {}, el("span", { class: "hidden-text", "data-t": "delay" }), this._delay)),
-        button("normal", { class: "wide" }, () => network.reset()),
+        el(
+          "div",
+          { class: "buttons" },
+          cut,
+          this._refuse,
+          this._freeze,
+          this._freezeUp,
+          el("label", { class: "wide" }, el("span", { "data-t": "delay" }), this._delay),
+          this._shaky,
+          this._normal,
+        ),
         el("p", { class: "quiet", "data-t": "breakHint" }),
       ),
       el("h3", { "data-t": "numbers" }),
@@ -190,7 +205,7 @@ export class Panel {
   translate() {
     for (const option of this._delay.options) {
       const n = Number(option.value);
-      option.textContent = `${this._t("delay")}: ${n ? this._t("delayOf", { n }) : this._t("delayNone")}`;
+      option.textContent = n ? this._t("delayOf", { n }) : this._t("delayNone");
     }
     this.draw();
   }

@@ -21,7 +21,7 @@ from heartline.server import Server
 from .control import make_control
 from .files import redirect, serve_file, serve_folder
 from .network import Network, page_of
-from .places import SYSTEMS, Places, find_places
+from .places import CLIENT, SYSTEMS, Places, find_places
 from .prover import Prover
 
 NEWS_EVERY = 0.2  # seconds
@@ -96,7 +96,9 @@ class Gallery:
         places, names = self._places, {self._listen[0].lower(), socket.gethostname().lower()}
         app = make_control(frozenset(names), lambda: self._network, lambda: self._prover)
         serve_folder(app, "/", places.examples / "gallery")
-        serve_file(app, "/heartline.js", places.bundle)
+        for file in CLIENT:
+            serve_file(app, f"/heartline/{file}", places.client / file)
+        redirect(app, "/favicon.ico", "/icon.svg")  # what browsers ask for by themselves
         for name in SYSTEMS:
             own = folder / name
             own.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from heartline.server import Server
 
+CLIENT = ("index.js", "dialects.js")
 SYSTEMS = ("native", "heart", "card", "echo", "trades", "community")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -21,11 +22,11 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """`examples`: their folder, importable as the package `module`; `bundle`: the client for browsers, one file."""
+    """`examples`: their folder, importable as the package `module`; `client`: the folder of the built ES modules."""
 
     examples: Path
     module: str
-    bundle: Path
+    client: Path
 
     def system(self, name: str) -> Callable[[Path], Server]:
         """The `build` of a system. Raises DemoError for a package that is not installed."""
@@ -42,14 +43,17 @@ def find_places(package: Path = _PACKAGE) -> Places:
     """Look beside this package, then around the checkout it is in. Raises DemoError."""
     inside = package / "examples"
     if (inside / "gallery").is_dir():
-        places = Places(inside, "heartline.examples", inside / "gallery" / "heartline.js")
+        places = Places(inside, "heartline.examples", inside / "client")
     else:
         root = package.parents[1]
         if not (root / "examples" / "gallery").is_dir():
             raise DemoError("the example applications are not here: install the wheel, or run it in a checkout")
         if str(root) not in sys.path:
             sys.path.insert(0, str(root))
-        places = Places(root / "examples", "examples", root / "js" / "dist" / "esm" / "index.js")
-    if not places.bundle.is_file():
-        raise DemoError(f"the TypeScript client is not built ({places.bundle}): run npm ci && npm run build in js/")
+        places = Places(root / "examples", "examples", root / "js" / "dist" / "esm")
+    for name in CLIENT:
+        if not (places.client / name).is_file():
+            raise DemoError(
+                f"the TypeScript client is not built ({places.client / name}): npm ci && npm run build in js/"
+            )
     return places
