@@ -57,7 +57,6 @@ def _mended(data: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:
 
     PROTOCOL 1.5: in a name they make a bad frame. So a mark takes their place first, and is looked for in the names.
     """
-
     marked = with_halves_as(data, rb"\uffff")
     if marked == data:
         return None

@@ -85,7 +85,7 @@ class Spelling:
         if dialect.login is not None and (login or not self._lone_login):
             found = match(dialect.login.say, heard, {})
             if found is not None:
-                return Said(Meaning.LOGIN, heard, found, data=_login_of(found))
+                return Said(Meaning.LOGIN, heard, found, data=_login_of(dialect.login.say, found))
         if dialect.subscribe is not None and (said := self._about_channel(dialect.subscribe, heard)) is not None:
             return said
         for part, meaning in ((dialect.request, Meaning.CALL), (dialect.send, Meaning.SEND)):
@@ -99,6 +99,8 @@ class Spelling:
                 continue
             channel = self._channel(found)
             if channel is not None:
+                if "id" in found:
+                    found.setdefault("sub", found["id"])
                 return Said(meaning, heard, found, channel)
         return None
 
@@ -257,12 +259,13 @@ def _whole(heard: Heard) -> Any:
     return heard.text if heard.value is UNSET else heard.value
 
 
-def _login_of(found: dict[str, Any]) -> Any:
+def _login_of(say: Form, found: dict[str, Any]) -> Any:
     """What the login hook gets: `$login`, with the fields of `$keep` where it is an object."""
-    login, keep = found.get("login"), found.get("keep")
-    if isinstance(keep, dict) and (login is None or isinstance(login, dict)):
-        return {**keep, **(login or {})}
-    return login
+    names = set(variables_of(say))
+    if names.isdisjoint(("login", "keep")):
+        return None
+    login, keep = found.get("login", {}), found.get("keep")
+    return {**keep, **login} if isinstance(keep, dict) and isinstance(login, dict) else login
 
 
 def _failure(body: Mapping[str, Any]) -> dict[str, Any]:
