@@ -495,6 +495,7 @@ export class Shell implements FeedOwner {
       const link = this._links.get(attempt);
       if (!link) return;
       if (typeof output === "string") link.send(output);
+      else if (output[0] === "ping") continue;
       else if (output[0] !== "leave") machine.received(attempt, output as unknown as string, this.now, proof);
       else {
         link.leave(Code.PEER_SILENT, output[1]);

@@ -15,8 +15,8 @@ import type { Kind } from "../core/outbox.js";
 import { type Form, type Found, type Heard, match, read, say, textOf, uses, type Vars } from "./forms.js";
 import type { Beat, Delivery, Dialect, Request, Send, Subscribe } from "./spec.js";
 
-/** What is to be done: write a text, give the machine a frame, or leave the link, whose other end is gone. */
-export type Output = string | DownFrame | ["leave", reason: string];
+/** What is to be done: write a text, give the machine a frame, leave the link, or ping as RFC 6455 has it. */
+export type Output = string | DownFrame | ["leave", reason: string] | ["ping", payload: string];
 
 /** Of message n: whether it may be said again, and its channel. */
 export type Note = (n: number) => [again: boolean, channel: string];
@@ -30,11 +30,20 @@ const FRESH = 1;
 /** Seconds after which one is said to confirm messages. */
 const CONFIRM_AFTER = 0.1;
 const MOST_OUT = 8;
+const MOST_EARLY = 1000;
 
 const enum Stage {
   NONE,
   LOGIN,
   OPEN,
+}
+
+/** What was said and has to be answered; `mark`: the last message before it; `t`: the machine's ping. */
+interface Probe {
+  readonly id: number;
+  readonly at: number;
+  readonly mark: number;
+  t: number | string | undefined;
 }
 
 /** A message the machine may still ask about. */
@@ -82,7 +91,7 @@ export class Translator {
   private _cursors: Cursor[] = [];
   private _id = 0;
   private _outputs: Output[] = [];
-  private _held: DownFrame[] = [];
+  private _early: Heard[] = [];
   // messages
   private readonly _messages = new Map<number, Message>();
   private _highest = 0;
@@ -97,8 +106,10 @@ export class Translator {
   // the heartbeat: beats that were said and not answered, each with the last message before it
   private readonly _beat: Beat & { interval: number; timeout: number };
   private readonly _says: boolean;
+  /** Whether beats are answered, and whether anything is. */
+  private readonly _beats: boolean;
   private readonly _proves: boolean;
-  private _out: { id: number; at: number; mark: number; t?: number | string | undefined }[] = [];
+  private _out: Probe[] = [];
   private _due = Infinity;
   private _confirm = Infinity;
   private _silent = Infinity;
@@ -110,12 +121,14 @@ export class Translator {
     private readonly _epoch: string,
     private readonly _note: Note,
     private readonly _wall: (now: number) => number,
+    canPing = false,
   ) {
     const { beat } = _dialect;
     const by = beat ? { interval: 25, timeout: 10 } : { interval: DAY, timeout: DAY };
     this._beat = Object.assign(by, beat);
     this._says = this._beat.by !== "server" && this._beat.say !== undefined;
-    this._proves = this._says && this._beat.answer !== undefined;
+    this._beats = this._says && this._beat.answer !== undefined;
+    this._proves = this._beats || (canPing && !!beat && beat.probe !== false);
     this._inbox = this._log(INBOX);
   }
 
@@ -139,7 +152,7 @@ export class Translator {
       case "call":
       case "send":
       case "pub":
-        return this._take(frame[1], this._part(frame[0]), frame.slice(-2) as [string, string], now);
+        return this._take(frame, now);
       case "ping":
         return this._ping(frame[1], now);
       case "at":
@@ -157,11 +170,21 @@ export class Translator {
   heard(text: string, now: number): boolean {
     if (!this._stage) return true;
     this._listen(now);
-    const heard = read(text);
-    if (this._heardBeat(heard, now) || this._judged(heard, now) || this._heardOfFollows(heard, now)) return true;
-    if (this._answered(true, heard)) return true;
+    return this._hearOne(read(text), now);
+  }
+
+  private _hearOne(heard: Heard, now: number): boolean {
+    if (this._heardBeat(heard, now) || this._judged(heard, now)) return true;
+    if (this._heardOfFollows(heard, now) || this._answered(true, heard)) return true;
     const understood = [this._answered(false, heard), this._items(heard, now), this._event(heard)];
     return understood.includes(true);
+  }
+
+  /** The pong to a ping that was asked for. */
+  pong(payload: string, now: number): void {
+    if (!this._stage) return;
+    this._listen(now);
+    if (!this._beats) this._probed(({ id }) => payload === `${id}`, now);
   }
 
   /** The link is gone, or was left. */
@@ -170,7 +193,7 @@ export class Translator {
     this._due = this._confirm = this._silent = Infinity;
     this._mark = 0;
     this._follows.clear();
-    for (const list of [this._out, this._waiting, this._unproven, this._leaving, this._outputs, this._held]) list.length = 0;
+    for (const list of [this._out, this._waiting, this._unproven, this._leaving, this._outputs, this._early]) list.length = 0;
   }
 
   /** Do what is due. */
@@ -240,10 +263,10 @@ export class Translator {
     this._outputs.push(["refused", { code, message, retry }]);
   }
 
-  /** Whether this message is the verdict on the login; then it is carried out. */
+  /** Whether a verdict on the login is awaited. It is carried out; what comes before it is kept for later. */
   private _judged(heard: Heard, now: number): boolean {
-    const { login } = this._dialect;
-    if (!login || this._stage !== Stage.LOGIN) return false;
+    if (this._stage === Stage.OPEN) return false;
+    const login = this._dialect.login!;
     const accepted = this._hear(login.ok, heard);
     if (accepted) {
       if (accepted.keep) this.keep = Object.assign({}, this.keep, accepted.keep);
@@ -266,7 +289,8 @@ export class Translator {
         return true;
       }
     }
-    return false;
+    if (this._early.length < MOST_EARLY) this._early.push(heard);
+    return true;
   }
 
   private _welcome(now: number): void {
@@ -275,7 +299,7 @@ export class Translator {
     const { _resumed: resumed, _inbox: inbox, _epoch: session } = this;
     const { interval, timeout } = this._beat;
     const [, , at] = this._cursors.find(([, channel]) => channel === INBOX) || [];
-    this._release(inbox, at && at[0] === session ? at[1] : inbox.offset);
+    this._resume(inbox, at);
     this._outputs.push([
       "welcome",
       {
@@ -298,10 +322,12 @@ export class Translator {
         server: "",
       },
     ]);
-    this._outputs.push(...this._held.splice(0));
     if (resumed && inbox.offset) this._gap(inbox);
     for (const form of this._dialect.opening || []) this._say(form, now, { id: ++this._id });
     for (const [r, channel, place] of this._cursors) if (channel !== INBOX) this._follow(r, channel, place, now);
+    const early = this._early.splice(0);
+    for (const heard of early) this._hearOne(heard, now);
+    if (early.length === MOST_EARLY) this._gap(inbox);
   }
 
   // the heartbeat
@@ -323,22 +349,26 @@ export class Translator {
     }
     if (!this._hear(answer, heard)) return false;
     if (after_answer) this._due = now + interval;
-    const i = this._out.findIndex(({ id }) => this._hear(answer, heard, { id }));
-    if (i >= 0) {
-      const { mark, t } = this._out.splice(0, i + 1)[i]!;
-      const waiting = this._unproven;
-      while (waiting.length && waiting[0]!.mark <= mark) this._settle(waiting.shift()!, "reply", null);
-      if (waiting.length) this._confirmSoon(now);
-      if (t !== undefined) this._down(["pong", t]);
-    }
+    this._probed(({ id }) => this._hear(answer, heard, { id }), now);
     return true;
+  }
+
+  /** One of the beats or pings that are out was answered: what was said before it has arrived. */
+  private _probed(which: (probe: Probe) => unknown, now: number): void {
+    const i = this._out.findIndex(which);
+    if (i < 0) return;
+    const { mark, t } = this._out.splice(0, i + 1)[i]!;
+    const waiting = this._unproven;
+    while (waiting.length && waiting[0]!.mark <= mark) this._settle(waiting.shift()!, "reply", null);
+    if (waiting.length && !this._out.length) this._confirmSoon(now);
+    if (t !== undefined) this._down(["pong", t]);
   }
 
   /** The machine wants to know whether the other end is there. Where nothing can show that, nobody is declared dead. */
   private _ping(t: number | string, now: number): void {
     const last = this._out[this._out.length - 1];
     if (!this._proves) this._down(["pong", t]);
-    else if (!last || (last.t !== t && (last.t !== undefined || now - last.at >= FRESH))) this._sayBeat(now, t);
+    else if (!last || (last.t !== t && (last.t !== undefined || now - last.at >= FRESH))) this._probe(now, t);
     else last.t = t;
   }
 
@@ -346,21 +376,23 @@ export class Translator {
     if (this._confirm === Infinity) this._confirm = now + CONFIRM_AFTER;
   }
 
-  private _sayBeat(now: number, t?: number | string): void {
+  private _probe(now: number, t?: number | string): void {
     const id = ++this._id;
-    if (this._proves && this._out.push({ id, at: now, mark: this._mark, t }) > MOST_OUT) this._out.shift();
-    this._say(this._beat.say, now, { id });
+    if (this._out.push({ id, at: now, mark: this._mark, t }) > MOST_OUT) this._out.shift();
+    if (this._beats) this._say(this._beat.say, now, { id });
+    else this._outputs.push(["ping", `${id}`]);
   }
 
   private _tickBeat(now: number): void {
     const { interval, timeout, after_answer } = this._beat;
     if (this._confirm <= now) {
       this._confirm = Infinity;
-      if (!this._out.length) this._sayBeat(now);
+      if (!this._out.length) this._probe(now);
     }
     if (this._due <= now) {
-      this._due = after_answer ? Infinity : now - this._due >= interval ? now + interval : this._due + interval;
-      this._sayBeat(now);
+      this._due = (now - this._due < interval && !after_answer ? this._due : now) + interval + (after_answer ? timeout : 0);
+      if (this._beats) this._probe(now);
+      else this._say(this._beat.say, now, { id: ++this._id });
     }
     const late = now - this._silent;
     if (late >= 0) {
@@ -382,12 +414,16 @@ export class Translator {
   }
 
   /** Say a message, or tell what became of it. */
-  private _take(n: number, part: Request | Send | null | undefined, [event, data]: [string, string], now: number): void {
+  private _take(frame: UpFrame, now: number): void {
+    const [kind, n, third] = frame as unknown as [Kind, number, string];
     let message = this._messages.get(n);
     if (message && message.outcome) return this._down(message.outcome);
     if (message && !message.again) return this._unknown(message, "its link ended before anything confirmed it");
     if (!message) {
-      const [again, channel] = this._note(n);
+      const part = this._part(kind);
+      const [again, target] = this._note(n);
+      const channel = kind === "pub" ? third : target;
+      const [event, data] = frame.slice(-2) as [string, string];
       message = { n, again, part: part!, known: { event, data: JSON.parse(data), channel: channel || null }, mark: 0, due: Infinity };
       if (!part) return this._fail(message, "unspelt", "this dialect has no such message");
       this._messages.set(n, message);
@@ -471,6 +507,12 @@ export class Translator {
     this._down(["gap", log.channel, { epoch: this._epoch, after, to: after + 1, reason: "none" }]);
   }
 
+  /** Another link goes on behind `at`: nothing before it, or nothing at all, is still to be handled. */
+  private _resume(log: Log, at: Place | undefined): void {
+    this._release(log, at && at[0] === this._epoch ? at[1] : log.offset);
+    log.missed = false;
+  }
+
   private _release(log: Log, offset: number): void {
     while (log.pending.length && log.pending[0]![0] <= offset) log.size -= log.pending.shift()![1];
   }
@@ -482,6 +524,7 @@ export class Translator {
   }
 
   private _follow(r: number, channel: string, at: Place | undefined, now: number): void {
+    this._resume(this._log(channel), at);
     const known = present({ channel, args: this.args.get(channel) });
     const follow = { r, channel, at, known, asked: true, ended: false, due: Infinity, saidAgain: false, tries: 0 };
     this._follows.set(channel, follow);
@@ -535,14 +578,14 @@ export class Translator {
     if (i >= 0) return !!this._leaving.splice(i, 1);
     for (const follow of this._follows.values()) {
       if (follow.ended) continue;
-      let found = follow.asked ? this._hear(ok, heard, follow.known) : null;
+      let found = this._hear(ok, heard, follow.known);
       if (found) {
-        this._grant(follow, found.reply);
+        if (follow.asked) this._grant(follow, found.reply);
         return true;
       }
       found = this._hear(no, heard, follow.known);
       if (found) {
-        const { code, message } = failureOf(found, "refused");
+        const { code, message } = failureOf(Object.assign({ why: found.error }, found), "refused");
         this._deny(follow, code, message);
         return true;
       }
@@ -620,9 +663,8 @@ export class Translator {
     return form === undefined || form === null ? null : match(form, heard, Object.assign({ param: this._params }, known));
   }
 
-  /** Give the machine a frame, after welcome. */
   private _down(frame: DownFrame): void {
-    (this._stage === Stage.OPEN ? this._outputs : this._held).push(frame);
+    this._outputs.push(frame);
   }
 }
 
