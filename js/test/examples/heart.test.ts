@@ -7,11 +7,15 @@ import { WebSocket } from "ws";
 
 import { type HostOptions, MiniProgramHost } from "heartline/testing";
 import { Peer } from "../kit/peer.js";
+import { serve } from "../kit/server.js";
 import { quiet, until } from "../kit/until.js";
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const PROJECT = file("../../../examples/heart/miniprogram");
-const modules = { heartline: file("../../dist/cjs/index.js") };
+const modules = {
+  heartline: file("../../dist/cjs/index.js"),
+  "heartline/dialects": file("../../dist/cjs/dialects.js"),
+};
 const FAST = 50; // its ten seconds are 0.2 of ours
 const PAGE = "pages/heart/heart?task=7&user=ann";
 
@@ -66,12 +70,12 @@ describe("entering and leaving", () => {
     back(host);
     await until(() => !peer.open.length);
     const said = peer.said.length;
-    await quiet(1.2); // a minute
+    await quiet(0.7); // thirty-five seconds
     expect([peer.said.length, peer.asked, host.sockets]).toEqual([said, 1, 0]);
     peer.answer = (socket, text) => text === "ping" && socket.send("pong");
     enter(host);
     await until(connected(host));
-    await quiet(1.2);
+    await quiet(0.7);
     expect([peer.asked, peer.open.length]).toEqual([2, 1]);
     expect(state(host)).toBe("connected");
   });
@@ -85,7 +89,7 @@ describe("entering and leaving", () => {
       back(host);
       const asked = peer.asked;
       peer.mode = "take";
-      await quiet(1.2);
+      await quiet(0.4);
       expect(peer.open).toEqual([]);
       expect(peer.asked).toBeLessThanOrEqual(asked + 1);
       expect(peer.asked).toBeLessThanOrEqual(3);
@@ -200,21 +204,24 @@ describe("giving up", () => {
 });
 
 describe("the device", () => {
-  test("the background cuts the socket, and the return dials at once", async () => {
-    const host = start({ speed: 1, background: 0.1, lateClose: 0.2 });
+  test("the background cuts the socket, and the return finds that at once", async () => {
+    const host = start({ speed: 10, background: 1, lateClose: 4 });
     enter(host);
     await until(connected(host));
     host.hide();
     await until(() => !peer.open.length);
-    await quiet(0.3);
+    await quiet(0.4); // four seconds in which nothing runs
     expect(peer.asked).toBe(1);
     host.show();
-    const began = Date.now();
-    await until(() => peer.asked === 2);
-    expect(Date.now() - began).toBeLessThan(1500);
+    await until(() => !connected(host)(), "finding out", 0.2);
+    await until(() => peer.asked === 2, "the next dial", 0.9); // five of its seconds at most
     await until(connected(host));
-    await quiet(0.4); // the close of the old socket is told now, and harms nothing
+    await quiet(0.5); // the close of the old socket is told now, and harms nothing
     expect([peer.open.length, host.dials, connected(host)()]).toEqual([1, 2, true]);
+    host.hide();
+    host.show();
+    await quiet(0.5); // too short an absence for anything to happen
+    expect([peer.open.length, host.dials]).toEqual([1, 2]);
   });
 
   test("what is written in an outage goes out in order, once", async () => {
@@ -244,4 +251,29 @@ describe("the device", () => {
     others[0].close({});
     await until(connected(host));
   });
+});
+
+test("two of them on the real server", async () => {
+  const server = await serve("systems:app", "--port", "0");
+  try {
+    const resolve = (url: string): string => url.replace("wss://heart.example", server.url.replace(/\/native$/, ""));
+    const [ann, bob] = [start({ resolve, speed: 10 }), start({ resolve, speed: 10 })];
+    enter(ann);
+    bob.open("pages/heart/heart?task=7&user=bob");
+    await until(() => connected(ann)() && connected(bob)());
+    for (const [host, text] of [
+      [ann, "hello"],
+      [bob, "你好"],
+    ] as const) {
+      host.view().fire("Say something", "input", { value: text });
+      host.view().fire("Say something", "confirm", { value: text });
+      await until(() => [ann, bob].every((one) => one.view().text.includes(`↓ ${host === ann ? "ann" : "bob"}: ${text}`)));
+    }
+    await quiet(2.5); // two beats
+    expect([ann.dials, bob.dials, connected(ann)()]).toEqual([1, 1, true]);
+    await server.kill();
+    await until(() => !connected(ann)());
+  } finally {
+    await server.kill();
+  }
 });

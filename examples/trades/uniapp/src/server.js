@@ -1,6 +1,7 @@
 /** Where the server is, and how it is reached from a mini program, an app and a browser alike. */
 
-import { connect, miniProgram, trades } from "heartline";
+import { connect, miniProgram } from "heartline";
+import { trades } from "heartline/dialects";
 
 /** A mini program has no address of its own: name the domain that is registered for it. */
 const BASE = import.meta.env.VITE_SERVER ?? "wss://trades.example/";

@@ -5,7 +5,8 @@
  * - "connected" is said when it is, and giving up is said as well (test: twelve attempts, then a button).
  */
 
-const { heart, shared } = require("heartline");
+const { shared } = require("heartline");
+const { heart } = require("heartline/dialects");
 
 const LINES = 50;
 

@@ -1,0 +1,15 @@
+"""The examples' servers on one port, quick ones, for the tests of their clients."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT))
+
+import heartline
+from examples.heart import server as heart
+from examples.trades import server as trades
+
+app = heartline.Server(path="/native")
+app.mount(heart.build(Path("nowhere")))
+app.mount(trades.build(Path("nowhere"), second=0.1))
