@@ -10,10 +10,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
+from playwright import async_api as playwright
+
 import heartline
+from heartline.demo import Gallery
 from heartline.transports import Respond
-from tests.browser.chromium import Chromium
+from tests.browser.chromium import FLAGS, Chromium
 from tests.browser.firefox import Firefox
+from tests.browser.programs import program
 from tests.browser.tab import Browser
 from tests.browser.webkit import WebKit
 
@@ -46,6 +50,8 @@ class Stage:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="browser tests")
         self._things = AsyncExitStack()
+        self._chromium: playwright.Browser | None = None
+        self._gallery = ""
         self._browsers: dict[str, Browser] = {}
 
     def start(self) -> None:
@@ -72,6 +78,22 @@ class Stage:
             self._browsers[name] = browser = await BROWSERS[name].start()
             self._things.push_async_callback(browser.stop)
         return self._browsers[name]
+
+    async def chromium(self) -> playwright.Browser:
+        """A Chromium for visits to the gallery."""
+        if self._chromium is None:
+            driver = await playwright.async_playwright().start()
+            self._things.push_async_callback(driver.stop)
+            self._chromium = await driver.chromium.launch(executable_path=program("chromium"), args=FLAGS)
+            self._things.push_async_callback(self._chromium.close)
+        return self._chromium
+
+    async def gallery(self) -> str:
+        """The address of `heartline demo`."""
+        if not self._gallery:
+            gallery = await self._things.enter_async_context(Gallery("127.0.0.1", 0))
+            self._gallery = gallery.url
+        return self._gallery
 
     @property
     def page(self) -> str:

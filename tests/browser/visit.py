@@ -1,0 +1,88 @@
+"""A person's visit to the gallery: pages in a Chromium that is driven as a person drives it, by roles and names.
+
+- whatever a page writes to the console as an error, or throws, fails the visit; a socket that failed does not
+  (test_the_page_is_sound);
+- nothing but the gallery itself is asked for anything (test_the_page_is_sound).
+"""
+
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page
+
+from tests.browser.stage import Stage
+from tests.browser.tab import PATIENCE
+
+SHOTS = Path(__file__).parent / "shots"
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
+_SOCKETS = re.compile(r"WebSocket connection to .* failed")
+
+
+class Visit:
+    """One person with one browser profile. Options are those of Playwright's `new_context`."""
+
+    def __init__(self, stage: Stage, **options: Any) -> None:
+        self._stage = stage
+        self._options = {"viewport": DESKTOP, "locale": "en-GB", **options}
+        self._context: BrowserContext
+        self.problems: list[str] = []
+        self.home = ""
+
+    async def __aenter__(self) -> Self:
+        browser = await self._stage.chromium()
+        self.home = await self._stage.gallery()
+        self._context = await browser.new_context(**self._options)
+        self._context.set_default_timeout(1000 * PATIENCE)
+        self._context.on("console", self._said)
+        self._context.on("weberror", lambda error: self.problems.append(str(error.error)))
+        self._context.on("request", lambda request: self._asked(request.url))
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        await self._context.close()
+        if kind is None:
+            assert self.problems == []
+
+    async def open(self, path: str, *, clock: bool = False) -> Page:
+        """A page of the gallery, ready. `clock`: its time can be moved on with `page.clock`."""
+        page = await self._context.new_page()
+        if clock:
+            await page.clock.install()
+        await page.goto(self.home + path.lstrip("/"))
+        await page.locator("[data-do=language]").wait_for()
+        return page
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not _SOCKETS.search(message.text):
+            self.problems.append(message.text)
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.home, "data:")):
+            self.problems.append(f"asks {url}")
+
+
+class Panel:
+    """The network panel of a page."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.element = page.locator("aside.network")
+
+    def button(self, what: str) -> Locator:
+        """One of the buttons: cut, refuse, freeze, freezeUp, shaky, normal."""
+        return self.element.locator(f"button[data-do={what}]")
+
+    async def press(self, what: str) -> None:
+        """Press one, and wait until the proxy has done it."""
+        await self.button(what).click()
+
+    async def fact(self, name: str) -> str:
+        """One of the numbers: roundTrip, beats, attempts, outbox, handled, failed, gaps, stuck, openLinks …"""
+        return await self.element.locator(f"[data-fact={name}]").inner_text()
+
+    def number(self, name: str) -> Locator:
+        """Where a number stands."""
+        return self.element.locator(f"[data-fact={name}]")
