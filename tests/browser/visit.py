@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page
+from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, expect
 
 from tests.browser.stage import Stage
 from tests.browser.tab import PATIENCE
@@ -18,6 +18,7 @@ from tests.browser.tab import PATIENCE
 SHOTS = Path(__file__).parent / "shots"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
+expect.set_options(timeout=1000 * PATIENCE)
 _SOCKETS = re.compile(r"WebSocket connection to .* failed")
 
 
@@ -65,24 +66,22 @@ class Visit:
 
 
 class Panel:
-    """The network panel of a page."""
+    """The network panel of a page, and what it does to it."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
         self.element = page.locator("aside.network")
-
-    def button(self, what: str) -> Locator:
-        """One of the buttons: cut, refuse, freeze, freezeUp, shaky, normal."""
-        return self.element.locator(f"button[data-do={what}]")
+        self.state = self.element.locator("summary .tag").first
 
     async def press(self, what: str) -> None:
-        """Press one, and wait until the proxy has done it."""
-        await self.button(what).click()
-
-    async def fact(self, name: str) -> str:
-        """One of the numbers: roundTrip, beats, attempts, outbox, handled, failed, gaps, stuck, openLinks …"""
-        return await self.element.locator(f"[data-fact={name}]").inner_text()
+        """A button: cut, refuse, freeze, freezeUp, shaky, normal. The proxy has done it when this returns."""
+        await self.element.locator(f"button[data-do={what}]").click()
+        await self._page.evaluate("new Promise((resolve) => setTimeout(resolve))")
 
     def number(self, name: str) -> Locator:
-        """Where a number stands."""
+        """Where a number stands: roundTrip, beats, attempts, outbox, handled, failed, gaps, stuck, openLinks …"""
         return self.element.locator(f"[data-fact={name}]")
+
+    async def is_in(self, state: str) -> None:
+        """Wait for a state, by the word that the panel says for it."""
+        await expect(self.state).to_have_text(re.compile(f"^{state}"))

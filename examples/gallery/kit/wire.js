@@ -16,6 +16,8 @@ export class Wire {
     this._spelt = BEATS[system] || { say: null, answer: null };
     this._told = told;
     this._said = null; // when the beat was said that no answer has come to
+    /** Sockets made. */
+    this.dials = 0;
     this.sent = 0;
     this.answered = 0;
     /** Milliseconds of the last round trip; null: none yet. */
@@ -38,6 +40,7 @@ export class Wire {
   }
 
   _tap(socket) {
+    this.dials++;
     const send = socket.send.bind(socket);
     socket.send = (text) => {
       send(text);
