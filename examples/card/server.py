@@ -36,9 +36,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 import heartline
-from examples.database import in_sql
 from heartline import Identity, Refuse, Session
 
+from ..database import in_sql  # noqa: TID252 - the examples are installed under another name
 from .store import Row, Store
 
 Name = Annotated[str, Meta(max_length=200)] | Annotated[int, Meta(ge=0, le=2**53)] | None

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from examples.database import open_engine
+from ..database import open_engine  # noqa: TID252 - the examples are installed under another name
 
 Row = dict[str, Any]
 

@@ -34,9 +34,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import heartline
-from examples.database import in_sql
 from heartline import Identity, Message, Refuse, Request, Session
 
+from ..database import in_sql  # noqa: TID252 - the examples are installed under another name
 from . import wechat
 from .store import Once, Row, Store, now
 from .wire import MOST_ROWS, Credentials, Draft, Love, Query, Remark, digest, number, person_info, without_zeros

@@ -21,9 +21,9 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, delete, func, select, updat
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from examples.database import open_engine
 from heartline import Refuse
 
+from ..database import open_engine  # noqa: TID252 - the examples are installed under another name
 from .wire import Draft
 
 Row = dict[str, Any]
