@@ -1,60 +1,60 @@
-/** English and Chinese. Texts are `key: [English, Chinese]`; a page's own come before those every page has. */
+/** English and Chinese. Texts are `key: [English, Chinese]`; those of the kit itself begin with "kit.". */
 
 const KEY = "heartline.language";
 const LANGUAGES = ["en", "zh"];
 
 const COMMON = {
-  back: ["All systems", "全部系统"],
-  skip: ["Skip to the content", "跳到正文"],
-  language: ["中文", "English"],
-  languageLabel: ["Switch to Chinese", "切换到英文"],
-  close: ["Close", "关闭"],
-  network: ["Network", "网络"],
-  break: ["Break this page’s network", "弄坏本页的网络"],
-  breakHint: [
+  "kit.back": ["All systems", "全部系统"],
+  "kit.skip": ["Skip to the content", "跳到正文"],
+  "kit.language": ["中文", "English"],
+  "kit.languageLabel": ["Switch to Chinese", "切换到英文"],
+  "kit.close": ["Close", "关闭"],
+  "kit.network": ["Network", "网络"],
+  "kit.break": ["Break this page’s network", "弄坏本页的网络"],
+  "kit.breakHint": [
     "These act on this page’s own links, in a real TCP proxy. Other pages and clients feel nothing.",
     "只作用于本页自己的连接，由真实的 TCP 代理执行。其他页面和客户端不受影响。",
   ],
-  cut: ["Cut now", "立即切断"],
-  freeze: ["Freeze", "冻结"],
-  freezeUp: ["Freeze up", "冻结上行"],
-  refuse: ["Refuse dials", "拒绝拨号"],
-  shaky: ["Cut every 5\u00a0s", "每 5 秒切断"],
-  delay: ["Delay, each way", "单向延迟"],
-  delayNone: ["none", "无"],
-  delayOf: ["{n} s", "{n} 秒"],
-  normal: ["Back to normal", "恢复正常"],
-  linkCut: ["{n} cut", "已切断 {n} 条连接"],
-  numbers: ["What it does to us", "对本页的影响"],
-  roundTrip: ["Round trip", "往返时间"],
-  ms: ["{n} ms", "{n} 毫秒"],
-  noAnswer: ["not answered here", "此协议不应答"],
-  beats: ["Beats sent / answered", "心跳 已发/已答"],
-  attempts: ["Dials", "拨号次数"],
-  nextRetry: ["Next retry", "下次重试"],
-  inSeconds: ["in {n} s", "{n} 秒后"],
-  outbox: ["Waiting in the outbox", "发件箱等待"],
-  handled: ["Handled", "已处理"],
-  failed: ["Refused or unknown", "被拒绝或结果未知"],
-  gaps: ["Gaps", "缺口"],
-  stuck: ["Stuck in the network", "滞留在网络中"],
-  bytes: ["{n} bytes", "{n} 字节"],
-  openLinks: ["Links the proxy holds", "代理持有的连接"],
-  wire: ["On the wire", "线上报文"],
-  wireEmpty: ["Nothing was said yet.", "尚无报文。"],
-  pulse: ["Round trips of the last beats; the tallest is {n} ms", "最近心跳的往返时间，最高 {n} 毫秒"],
-  controlLost: ["The network panel has no link to the demo.", "网络面板与演示程序失去联系。"],
-  state_idle: ["Idle", "空闲"],
-  state_dialling: ["Dialling", "正在拨号"],
-  state_greeting: ["Greeting", "正在握手"],
-  state_open: ["Open", "已连接"],
-  state_moving: ["Moving", "正在迁移"],
-  state_waiting: ["Waiting", "等待重试"],
-  "state_gave up": ["Gave up", "已放弃"],
-  state_refused: ["Refused", "被拒绝"],
-  state_closed: ["Closed", "已关闭"],
-  frozenTag: ["frozen", "已冻结"],
-  connection: ["Connection", "连接"],
+  "kit.cut": ["Cut now", "立即切断"],
+  "kit.freeze": ["Freeze", "冻结"],
+  "kit.freezeUp": ["Freeze up", "冻结上行"],
+  "kit.refuse": ["Refuse dials", "拒绝拨号"],
+  "kit.shaky": ["Cut every 5\u00a0s", "每 5 秒切断"],
+  "kit.delay": ["Delay, each way", "单向延迟"],
+  "kit.delayNone": ["none", "无"],
+  "kit.delayOf": ["{n} s", "{n} 秒"],
+  "kit.normal": ["Back to normal", "恢复正常"],
+  "kit.linkCut": ["{n} cut", "已切断 {n} 条连接"],
+  "kit.numbers": ["What it does to us", "对本页的影响"],
+  "kit.roundTrip": ["Round trip", "往返时间"],
+  "kit.ms": ["{n} ms", "{n} 毫秒"],
+  "kit.noAnswer": ["not answered here", "此协议不应答"],
+  "kit.beats": ["Beats sent / answered", "心跳 已发/已答"],
+  "kit.attempts": ["Dials", "拨号次数"],
+  "kit.nextRetry": ["Next retry", "下次重试"],
+  "kit.inSeconds": ["in {n} s", "{n} 秒后"],
+  "kit.outbox": ["Waiting in the outbox", "发件箱等待"],
+  "kit.handled": ["Handled", "已处理"],
+  "kit.failed": ["Refused or unknown", "被拒绝或结果未知"],
+  "kit.gaps": ["Gaps", "缺口"],
+  "kit.stuck": ["Stuck in the network", "滞留在网络中"],
+  "kit.bytes": ["{n} bytes", "{n} 字节"],
+  "kit.openLinks": ["Links the proxy holds", "代理持有的连接"],
+  "kit.wire": ["On the wire", "线上报文"],
+  "kit.wireEmpty": ["Nothing was said yet.", "尚无报文。"],
+  "kit.pulse": ["Round trips of the last beats; the tallest is {n} ms", "最近心跳的往返时间，最高 {n} 毫秒"],
+  "kit.controlLost": ["The network panel has no link to the demo.", "网络面板与演示程序失去联系。"],
+  "kit.state_idle": ["Idle", "空闲"],
+  "kit.state_dialling": ["Dialling", "正在拨号"],
+  "kit.state_greeting": ["Greeting", "正在握手"],
+  "kit.state_open": ["Open", "已连接"],
+  "kit.state_moving": ["Moving", "正在迁移"],
+  "kit.state_waiting": ["Waiting", "等待重试"],
+  "kit.state_gave up": ["Gave up", "已放弃"],
+  "kit.state_refused": ["Refused", "被拒绝"],
+  "kit.state_closed": ["Closed", "已关闭"],
+  "kit.frozenTag": ["frozen", "已冻结"],
+  "kit.connection": ["Connection", "连接"],
 };
 
 let language = stored() || (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
@@ -66,7 +66,7 @@ export function translator(texts) {
     if (!Array.isArray(both) || both.length !== LANGUAGES.length) throw new TypeError(`text ${key}: expected [English, Chinese]`);
   }
   return (key, values = {}) => {
-    const both = texts[key] || COMMON[key];
+    const both = COMMON[key] || texts[key];
     if (!both) throw new RangeError(`there is no text ${key}`);
     return both[LANGUAGES.indexOf(language)].replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
   };
@@ -76,7 +76,7 @@ export function translator(texts) {
 export function translate(root, t) {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
-  for (const [name, attribute] of [["tLabel", "aria-label"], ["tPlaceholder", "placeholder"], ["tTitle", "title"], ["tEmpty", "data-empty"]]) {
+  for (const [name, attribute] of [["tLabel", "aria-label"], ["tPlaceholder", "placeholder"], ["tTitle", "title"], ["tEmpty", "data-empty"], ["tAlt", "alt"]]) {
     const selector = `[data-${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}]`;
     for (const element of root.querySelectorAll(selector)) element.setAttribute(attribute, t(element.dataset[name]));
   }

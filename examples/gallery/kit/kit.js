@@ -57,7 +57,7 @@ export function open(system, texts, { panel: wanted = true } = {}) {
     },
 
     gap: () => panel.gap(),
-    tell: (title, text) => tell(title, text, t("close")),
+    tell: (title, text) => tell(title, text, t("kit.close")),
 
     log(text, kind = "note") {
       addLine(document.querySelector('[data-kit="log"]'), text, kind);
@@ -76,10 +76,10 @@ function setFrame(t, system, withNetwork) {
   const bar = el(
     "header",
     { class: "bar" },
-    el("a", { href: "/", "aria-current": home ? "page" : null }, mark(), home ? el("span", {}, "heartline") : el("span", { "data-t": "back" })),
-    el("button", { type: "button", "data-t": "language", "data-t-title": "languageLabel", "data-do": "language", onclick: switchLanguage }),
+    el("a", { href: "/", "aria-current": home ? "page" : null }, mark(), home ? el("span", {}, "heartline") : el("span", { "data-t": "kit.back" })),
+    el("button", { type: "button", "data-t": "kit.language", "data-t-title": "kit.languageLabel", "data-do": "language", onclick: switchLanguage }),
   );
-  document.body.prepend(el("a", { class: "skip", href: "#content", "data-t": "skip" }), bar);
+  document.body.prepend(el("a", { class: "skip", href: "#content", "data-t": "kit.skip" }), bar);
   for (const log of document.querySelectorAll('[data-kit="log"]')) {
     log.setAttribute("role", "log");
     log.tabIndex = 0;

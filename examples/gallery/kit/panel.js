@@ -75,31 +75,28 @@ export class Panel {
     const state = current ? current.conn.state : "idle";
     const due = current && state === "waiting" ? current.due : null;
     const left = due === null ? null : Math.max(0, (due - performance.now()) / 1000);
-    setText(this._tag, t(`state_${state}`) + (left === null ? "" : ` ${left.toFixed(1)} s`));
+    setText(this._tag, t(`kit.state_${state}`) + (left === null ? "" : ` ${left.toFixed(1)} s`));
     this._tag.className = `tag ${kindOf(state)}`;
-    for (const watched of this._connections) {
-      const line = this._lineOf(watched);
-      watched.line.hidden = !line;
-      setText(watched.line, line);
-    }
+    for (const watched of this._connections) setText(watched.line, this._lineOf(watched));
 
-    this._fact("roundTrip", !wire.answers ? t("noAnswer") : wire.roundTrip === null ? "–" : t("ms", { n: Math.round(wire.roundTrip) }));
+    this._fact("roundTrip", !wire.answers ? t("kit.noAnswer") : wire.roundTrip === null ? "–" : t("kit.ms", { n: Math.round(wire.roundTrip) }));
     this._fact("beats", wire.answers ? `${wire.sent} / ${wire.answered}` : `${wire.sent} / –`);
-    this._fact("attempts", String(seen ? seen.dials : 0));
-    this._fact("nextRetry", left === null ? "–" : t("inSeconds", { n: left.toFixed(1) }));
+    this._fact("attempts", String(wire.dials));
+    this._fact("nextRetry", left === null ? "–" : t("kit.inSeconds", { n: left.toFixed(1) }));
     this._fact("outbox", String(this._connections.reduce((sum, { conn }) => sum + conn.pending, 0)));
     this._fact("handled", String(this.counts.handled));
     this._fact("failed", String(this.counts.failed));
     this._fact("gaps", String(this.counts.gaps));
-    this._fact("stuck", t("bytes", { n: seen ? seen.held : 0 }));
-    this._fact("openLinks", String(seen ? seen.open : 0));
+    this._fact("stuck", t("kit.bytes", { n: seen ? seen.held : 0 }));
+    const open = seen ? seen.open : 0;
+    this._fact("openLinks", seen && seen.frozen ? `${open} (${t("kit.frozenTag")}: ${seen.frozen})` : String(open));
     this._drawPulse();
   }
 
   _lineOf({ conn, name, change }) {
     const why = change && conn.state !== "open" ? change.reason : "";
     if (this._connections.length < 2) return why;
-    return `${name || this._t("connection")}: ${this._t(`state_${conn.state}`)}${why ? ` – ${why}` : ""}`;
+    return `${name || this._t("kit.connection")}: ${this._t(`kit.state_${conn.state}`)}${why ? ` – ${why}` : ""}`;
   }
 
   _announce(watched) {
@@ -107,15 +104,15 @@ export class Panel {
     if (this._told.get(watched) === state || state === "dialling" || state === "greeting") return;
     this._told.set(watched, state);
     const retry = watched.change.retryIn;
-    const when = retry === null ? "" : `, ${this._t("nextRetry")} ${this._t("inSeconds", { n: retry.toFixed(1) })}`;
-    setText(this._live, `${watched.name || this._t("connection")}: ${this._t(`state_${state}`)}${when}`);
+    const when = retry === null ? "" : `, ${this._t("kit.nextRetry")} ${this._t("kit.inSeconds", { n: retry.toFixed(1) })}`;
+    setText(this._live, `${watched.name || this._t("kit.connection")}: ${this._t(`kit.state_${state}`)}${when}`);
   }
 
   _drawPulse() {
     const { trips } = this._wire;
     const tallest = Math.max(1, ...trips.filter((trip) => typeof trip === "number"));
     this._pulse.hidden = !trips.length;
-    this._pulse.setAttribute("aria-label", this._t("pulse", { n: Math.round(tallest) }));
+    this._pulse.setAttribute("aria-label", this._t("kit.pulse", { n: Math.round(tallest) }));
     while (this._pulse.children.length > trips.length) this._pulse.lastChild.remove();
     while (this._pulse.children.length < trips.length) this._pulse.append(el("i"));
     trips.forEach((trip, i) => {
@@ -130,7 +127,7 @@ export class Panel {
     if (!value) {
       value = el("dd", { "data-fact": key });
       this._facts.set(key, value);
-      this._list.append(el("dt", { "data-t": key }, this._t(key)), value);
+      this._list.append(el("dt", { "data-t": `kit.${key}` }, this._t(`kit.${key}`)), value);
     }
     setText(value, text);
   }
@@ -141,7 +138,7 @@ export class Panel {
 
   _build() {
     const { _network: network, _t: t } = this;
-    const button = (key, attributes, act) => el("button", { type: "button", "data-t": key, "data-do": key, ...attributes, onclick: act }, t(key));
+    const button = (key, attributes, act) => el("button", { type: "button", "data-t": `kit.${key}`, "data-do": key, ...attributes, onclick: act }, t(`kit.${key}`));
     const toggle = (key, act) => button(key, { "aria-pressed": "false" }, act);
     const ways = (way) => () => network.set({ freeze: network.wish.freeze === way ? "none" : way });
     this._freeze = toggle("freeze", ways("both"));
@@ -150,9 +147,9 @@ export class Panel {
     this._shaky = toggle("shaky", () => network.set({ cut_every: network.wish.cut_every === null ? 5 : null }));
     const cut = button("cut", { class: "danger" }, async () => {
       try {
-        setText(this._live, t("linkCut", { n: await network.cut() }));
+        setText(this._live, t("kit.linkCut", { n: await network.cut() }));
       } catch {
-        setText(this._live, t("controlLost"));
+        setText(this._live, t("kit.controlLost"));
       }
     });
     this._normal = button("normal", {}, () => network.reset());
@@ -164,21 +161,21 @@ export class Panel {
     this._tag = el("span", { class: "tag" });
     this._lines = el("ul", { class: "lines" });
     this._live = el("p", { class: "hidden-text", role: "status", "aria-live": "polite" });
-    this._lost = el("p", { class: "tag bad", "data-t": "controlLost", hidden: true });
+    this._lost = el("p", { class: "tag bad", "data-t": "kit.controlLost", hidden: true });
     this._list = el("dl", { class: "facts" });
     this._pulse = el("div", { class: "pulse", role: "img", hidden: true });
-    this._wireList = el("ul", { class: "wire empty", tabindex: "0", "data-t-label": "wire", "data-t-empty": "wireEmpty" });
+    this._wireList = el("ul", { class: "wire empty", tabindex: "0", "data-t-label": "kit.wire", "data-t-empty": "kit.wireEmpty" });
     const wide = matchMedia("(min-width: 64rem)");
     const details = el(
       "details",
       { open: wide.matches },
-      el("summary", {}, el("h2", { "data-t": "network" }), this._tag),
+      el("summary", {}, el("h2", { "data-t": "kit.network" }), this._tag),
       this._lost,
       this._lines,
       el(
         "fieldset",
         {},
-        el("legend", { "data-t": "break" }),
+        el("legend", { "data-t": "kit.break" }),
         el(
           "div",
           { class: "buttons" },
@@ -186,26 +183,26 @@ export class Panel {
           this._refuse,
           this._freeze,
           this._freezeUp,
-          el("label", { class: "wide" }, el("span", { "data-t": "delay" }), this._delay),
+          el("label", { class: "wide" }, el("span", { "data-t": "kit.delay" }), this._delay),
           this._shaky,
           this._normal,
         ),
-        el("p", { class: "quiet", "data-t": "breakHint" }),
+        el("p", { class: "quiet", "data-t": "kit.breakHint" }),
       ),
-      el("h3", { "data-t": "numbers" }),
+      el("h3", { "data-t": "kit.numbers" }),
       this._pulse,
       this._list,
-      el("details", { class: "wire-box" }, el("summary", { "data-t": "wire" }), this._wireList),
+      el("details", { class: "wire-box" }, el("summary", { "data-t": "kit.wire" }), this._wireList),
     );
     wide.addEventListener("change", () => (details.open = wide.matches));
-    return el("aside", { class: "network panel", "data-t-label": "network" }, details, this._live);
+    return el("aside", { class: "network panel", "data-t-label": "kit.network" }, details, this._live);
   }
 
   /** Texts that depend on a value, in the language of now. */
   translate() {
     for (const option of this._delay.options) {
       const n = Number(option.value);
-      option.textContent = n ? this._t("delayOf", { n }) : this._t("delayNone");
+      option.textContent = n ? this._t("kit.delayOf", { n }) : this._t("kit.delayNone");
     }
     this.draw();
   }

@@ -79,7 +79,7 @@ function show({ new: state }) {
   $("gaveup").hidden = !gaveUp;
   if (gaveUp) $("retry").focus();
   const key = { open: "open", dialling: "dialling", greeting: "dialling", waiting: "waiting" }[state] || "notConnected";
-  $("state").textContent = key === "notConnected" && gaveUp ? t("gaveUp") : t(key, { n: key === "waiting" ? failures + 1 : failures });
+  $("state").textContent = t(key, { n: key === "waiting" ? failures + 1 : failures });
   $("heart").setAttribute("class", state === "open" ? "alive" : state === "waiting" || key === "dialling" ? "waits" : "");
 }
 
