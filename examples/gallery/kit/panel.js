@@ -35,7 +35,7 @@ export class Panel {
   watch(conn, name) {
     for (const { line } of this._connections.filter((old) => old.conn.state === "closed")) line.remove();
     this._connections = this._connections.filter((old) => old.conn.state !== "closed");
-    const line = el("li", {});
+    const line = el("li", { lang: "en" }); // reasons come from the library
     const watched = { conn, name, line, change: null, due: null };
     this._lines.append(line);
     this._connections.push(watched);

@@ -18,7 +18,6 @@ export class Wire {
     this._said = null; // when the beat was said that no answer has come to
     /** Sockets made. */
     this.dials = 0;
-    this.dials = 0;
     this.sent = 0;
     this.answered = 0;
     /** Milliseconds of the last round trip; null: none yet. */
@@ -41,7 +40,6 @@ export class Wire {
   }
 
   _tap(socket) {
-    this.dials++;
     this.dials++;
     const send = socket.send.bind(socket);
     socket.send = (text) => {
