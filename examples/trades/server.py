@@ -6,7 +6,8 @@
     GET /trades/closed?traderid=10260           what he closed, newest first
 
 Every push carries all that the trader has open, `{"Code": 200, "data": [row, …]}`: one at once, then one for each second
-in which something changed. So whoever missed some is right again with the next.
+in which something changed, and at least one in ten. So whoever missed some is right again with the next, and a client
+that hears nothing for longer knows that its link is dead, although nothing answers its beats.
 
 Invariants:
 - rubbish is answered with a code or with silence, and harms nobody (test_rubbish_harms_nobody);
@@ -30,6 +31,7 @@ from .book import Book, Position
 EVENT = "getPositonsOrder"
 """What existing clients call a push: spelt so."""
 OK, UNKNOWN = 200, 404
+AT_LEAST = 10  # seconds of the book: so often everybody gets a push
 
 Push = dict[str, Any]
 
@@ -77,7 +79,8 @@ def build(folder: Path, *, seed: int = 1, second: float = 1.0) -> heartline.Serv
     async def live() -> None:
         while True:
             await asyncio.sleep(second)
-            for trader in sorted(book.step()):
+            changed = book.step()
+            for trader in book.traders if book.now % AT_LEAST == 0 else sorted(changed):
                 await app.publish(f"positions/{trader}", EVENT, _push(book.rows(trader)))
 
     return app

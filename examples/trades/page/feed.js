@@ -6,6 +6,7 @@
  * - holding twice is holding once, so there is one socket (test: holding twice is holding once);
  * - every try after a failure is told with its number, then that it gave up; `retry` begins anew
  *   (test: five tries, each with a notice, then connectError);
+ * - a link on which nothing comes is left (test: a link that died silently is found);
  * - each push is handed over once, on the first link and on every later one (test: each push once, link after link).
  */
 
@@ -16,9 +17,16 @@ export const PUSH = "getPositonsOrder";
 const STABLE = 10;
 
 /**
+ * Nothing in this protocol answers a beat, so a page cannot see a link that died silently. But the server pushes every
+ * ten seconds at least: after twenty without a push the subscription is said again, after twenty more the link is left.
+ */
+const SILENCE = 20;
+
+/**
  * @typedef {import("heartline").Connection} Connection
  * @typedef {import("heartline").StateChange} StateChange
  * @typedef {import("heartline").Options} Options
+ * @typedef {import("heartline").Dialect} Dialect
  *
  * @typedef {object} Watcher who is told
  * @property {(rows: unknown) => void} rows a push came: all that is open
@@ -29,12 +37,15 @@ const STABLE = 10;
 
 export class Feed {
   /**
-   * @param {(options: Options) => Connection} connect dials, in the dialect "trades", with these options
+   * @param {(options: Options) => Connection} connect dials with these options
+   * @param {Dialect} dialect "trades"
    * @param {number} traderid
    * @param {Watcher} watcher
    */
-  constructor(connect, traderid, watcher) {
+  constructor(connect, dialect, traderid, watcher) {
+    const { subscribe } = dialect;
     this._connect = connect;
+    this._dialect = subscribe ? { ...dialect, subscribe: { ...subscribe, stale_after: SILENCE } } : dialect;
     this._traderid = traderid;
     this._watcher = watcher;
     /** @type {Connection | null} */
@@ -83,13 +94,16 @@ export class Feed {
   _dial() {
     const { _traderid: traderid, _watcher: watcher } = this;
     const conn = this._connect({
+      dialect: this._dialect,
       linger: 0, // nothing is ever waited for here
       params: { traderid, stop: { type: "Stop", traderid } },
     });
+    this._tries = 1;
     conn.onState((change) => this._moved(conn, change));
     conn.on("connectError", () => watcher.connectError());
     conn.on(PUSH, (push) => this._pushed(push));
     // Rows come by the event. A gap needs nothing done: every push carries all rows.
+    conn.on("@gap", () => {});
     conn.subscribe("positions", { args: { type: "Subscribe", traderid }, onEntry() {}, onGap() {} });
     return conn;
   }

@@ -26,13 +26,13 @@ let tab = 0;
 // the feed
 
 function dial(options) {
-  return page.watch(connect(page.url("/trades"), { ...page.options, dialect: trades, ...options }));
+  return page.watch(connect(page.url("/trades"), { ...page.options, ...options }));
 }
 
 function begin() {
   rows = [];
   pushes = 0;
-  feed = new Feed(dial, trader(), {
+  feed = new Feed(dial, trades, trader(), {
     rows(pushed) {
       rows = pushed;
       pushes++;

@@ -27,7 +27,8 @@ export class Peer {
   asked = 0;
   private _links = 0;
   private readonly _began = Date.now();
-  private readonly _hanging: Duplex[] = [];
+  private readonly _hanging: (() => void)[] = [];
+  private readonly _streams = new Set<Duplex>();
   private readonly _sockets = new WebSocketServer({ noServer: true });
   private readonly _server: Server = createServer((_, response) => response.writeHead(404).end());
 
@@ -61,6 +62,11 @@ export class Peer {
     for (const socket of this.open) socket.send(text);
   }
 
+  /** What hung is answered now. */
+  unhang(): void {
+    for (const take of this._hanging.splice(0)) take();
+  }
+
   /** Every link dies without a word. */
   cut(): void {
     for (const socket of this._sockets.clients) socket.terminate();
@@ -68,20 +74,21 @@ export class Peer {
 
   stop(): void {
     this.cut();
-    this._hanging.forEach((stream) => stream.destroy());
+    this._streams.forEach((stream) => stream.destroy());
     this._server.close();
   }
 
   private _upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
     this.asked++;
     stream.on("error", () => {});
-    if (this.mode === "refuse") {
-      stream.destroy();
-    } else if (this.mode === "hang") {
-      this._hanging.push(stream);
-    } else {
-      this._sockets.handleUpgrade(request, stream, head, (socket) => this._take(socket, request.url ?? ""));
-    }
+    this._streams.add(stream);
+    stream.once("close", () => this._streams.delete(stream));
+    const take = (): void => {
+      if (!stream.destroyed) this._sockets.handleUpgrade(request, stream, head, (socket) => this._take(socket, request.url ?? ""));
+    };
+    if (this.mode === "refuse") stream.destroy();
+    else if (this.mode === "hang") this._hanging.push(take);
+    else take();
   }
 
   private _take(socket: WebSocket, path: string): void {

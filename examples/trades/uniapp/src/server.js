@@ -1,7 +1,6 @@
 /** Where the server is, and how it is reached from a mini program, an app and a browser alike. */
 
 import { connect, miniProgram } from "heartline";
-import { trades } from "heartline/dialects";
 
 /** A mini program has no address of its own: name the domain that is registered for it. */
 const BASE = import.meta.env.VITE_SERVER ?? "wss://trades.example/";
@@ -17,7 +16,7 @@ function base() {
 /** Dials with these options. For `Feed`. */
 export function dial(options) {
   // `uni` is no global of a module: the platform has to be named.
-  return connect(`${base()}trades`, { platform: miniProgram(uni), dialect: trades, ...options });
+  return connect(`${base()}trades`, { platform: miniProgram(uni), ...options });
 }
 
 /** A trader's closed positions. */
