@@ -263,14 +263,14 @@ def test_sends_expire(run: Run) -> None:
     run(main())
 
 
-def test_idempotent_messages_survive_a_lost_session(run: Run) -> None:
+def test_at_least_once_survives_a_lost_session(run: Run) -> None:
     """The server restarts without memory: what was written is unknown, or sent again where that does no harm."""
 
     async def main() -> None:
         async with world() as first, first.connect() as conn:
             once = await conn.send("slow", "once")
-            again = await conn.send("slow", "again", idempotent=True)
-            call = asyncio.create_task(conn.request("slow", "call", idempotent=True))
+            again = await conn.send("slow", "again", delivery="at_least_once")
+            call = asyncio.create_task(conn.request("slow", "call", delivery="at_least_once"))
             await until(lambda: len(first.handled) == 3)
             before = conn.session_id
             async with world() as second:

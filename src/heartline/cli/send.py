@@ -29,6 +29,7 @@ from .values import rate
 
 if TYPE_CHECKING:
     from heartline.client import Connection
+    from heartline.dialects.spec import Delivery
 
 UNSETTLED = 1024  # lines under way; the protocol's window is 256
 UNSETTLED_BYTES = 8 << 20
@@ -189,13 +190,14 @@ class Sender:
             await self._make_room(len(line))
         if args.rate is not None:
             await self._pace(args.rate)
+        delivery: Delivery | None = "at_least_once" if args.repeat_unknown else None
         taken = self._taken
         if taken is None:
-            receipt = await connection.publish(args.channel, data, args.event, idempotent=args.repeat_unknown)
+            receipt = await connection.publish(args.channel, data, args.event, delivery=delivery)
             ledger.add(number, receipt, len(line))
             return
         marks = taken.marks(number, ledger.failed)
-        receipt = connection.publish_nowait(args.channel, data, args.event, idempotent=args.repeat_unknown, marks=marks)
+        receipt = connection.publish_nowait(args.channel, data, args.event, delivery=delivery, marks=marks)
         ledger.add(number, receipt, len(line))
         await taken.sent(number, receipt, ledger.failed)
 

@@ -12,10 +12,11 @@ from importlib.metadata import version as version_of
 
 from heartline.core.policy import ClientPolicy, OutboxLimits
 from heartline.core.ports import Trace
+from heartline.dialects.spec import Dialect
 from heartline.transports.api import SocketLimits
 
 from .connection import Connection
-from .options import Options, Source, path_of, policy_of
+from .options import Options, Source, dialect_of, path_of, policy_of
 
 LARGEST = 16 << 20
 """Bytes of a message we take. Above what servers take by default, since an entry is longer than its publication."""
@@ -25,6 +26,9 @@ def connect(
     url: str,
     *,
     login: Source[object] = None,
+    dialect: Dialect | str | None = None,
+    params: Mapping[str, object] | None = None,
+    keep: Mapping[str, object] | None = None,
     outbox: str | os.PathLike[str] | OutboxLimits | None = None,
     policy: ClientPolicy | None = None,
     on: Mapping[str, Callable[..., object]] | None = None,
@@ -37,7 +41,7 @@ def connect(
     linger: float = 5.0,
     trace: Trace | None = None,
 ) -> Connection:
-    """Make a connection to a heartline server. Use it with `async with`, or call `start()`; nothing is dialled before.
+    """Make a connection to a server. Use it with `async with`, or call `start()`; nothing is dialled before.
 
     `url`: ws:// or wss://. `login`: any JSON value, or a function or coroutine function that gives one; it is called
     for every link and when credentials have to be renewed, and one that raises counts as a failed attempt.
@@ -46,6 +50,10 @@ def connect(
     `outbox`: the path of a file makes it durable: what is not settled, the session and the places in channels survive
     the process, however it ends. `OutboxLimits` instead are those of an outbox in memory; for a file they are in
     `policy`.
+
+    `dialect`: the server is not heartline's; this is how it is spoken to, a `Dialect` or a preset's name
+    (docs/dialects.md). `params` are what its `$param` stand for, `keep` what `Connection.kept` gave an earlier process.
+    Without `policy` the dialect says when to dial again.
 
     Of the network: `headers` of the upgrade request (a mapping, or a function as for `login`), `ssl` for wss://
     instead of the system's trust, `proxy` (http://, https://, socks4:// or socks5://), `limits` of a socket (by default
@@ -56,9 +64,10 @@ def connect(
 
     Raises TypeError and ValueError, naming the argument.
     """
+    spoken = dialect_of(dialect)
     options = Options(
         url=url,
-        policy=policy_of(policy, outbox),
+        policy=policy_of(policy, outbox, spoken),
         login=login,
         headers=headers,
         ssl=ssl,
@@ -68,6 +77,9 @@ def connect(
         trace=trace,
         linger=linger,
         outbox=path_of(outbox),
+        dialect=spoken,
+        params={} if params is None else params,
+        keep={} if keep is None else keep,
     )
     connection = Connection(options)
     for event, handler in (on or {}).items():

@@ -14,17 +14,17 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from heartline.core.errors import HeartlineError
-from heartline.core.names import KnownNames, check_channel, check_name
 from heartline.core.outbox import Kind
 from heartline.core.states import State
+from heartline.dialects.spec import Delivery
 from heartline.transports.clock import now
 
 from .durable import Durable
 from .items import Gap, Since, convert, decode, decoder_of
 from .lane import Lane
-from .options import Options, encode
+from .options import Options
 from .outbox_file import checked_marks
-from .outcomes import Marks
+from .outgoing import Marks, Speller, check_seconds
 from .receipt import Receipt, Restored
 from .shell import Shell
 from .states import StateChange, StateWatch
@@ -50,7 +50,7 @@ class Connection:
 
     def __init__(self, options: Options) -> None:
         self._shell = Shell(options)
-        self._names = KnownNames()
+        self._speller = Speller(options)
         self._starting = asyncio.Lock()
 
     # --- life -----------------------------------------------------------------------------------
@@ -132,6 +132,12 @@ class Connection:
         return self._shell.machine.session
 
     @property
+    def kept(self) -> dict[str, Any]:
+        """What the server of a dialect gave to keep for the next login; `connect(keep=…)` takes it. {} otherwise."""
+        foreign = self._shell.foreign
+        return {} if foreign is None else foreign.translator.kept
+
+    @property
     def pending(self) -> int:
         """Messages that have no outcome yet."""
         return len(self._shell.machine.outbox)
@@ -190,7 +196,8 @@ class Connection:
         *,
         type: type[T],
         timeout: float | None = 30.0,
-        idempotent: bool = False,
+        delivery: Delivery | None = None,
+        channel: str | None = None,
     ) -> T: ...
 
     @overload
@@ -201,7 +208,8 @@ class Connection:
         *,
         type: Any = None,
         timeout: float | None = 30.0,
-        idempotent: bool = False,
+        delivery: Delivery | None = None,
+        channel: str | None = None,
     ) -> Any: ...
 
     async def request(
@@ -211,23 +219,25 @@ class Connection:
         *,
         type: Any = None,  # noqa: A002  # the word that says it
         timeout: float | None = 30.0,
-        idempotent: bool = False,
+        delivery: Delivery | None = None,
+        channel: str | None = None,
     ) -> Any:
         """Have an event handled and return its reply, as `type` or as plain JSON values.
 
-        `timeout`: seconds, None waits for ever. `idempotent`: handling it twice does no harm, so when the server loses
-        its memory it is sent again instead of ending as unknown. Cancelling it takes the message back if it was never
-        written.
+        `timeout`: seconds, None waits for ever. `delivery`: with "at_least_once" handling it twice does no harm, so
+        where nobody knows whether it was handled it is sent again instead of ending as unknown; None is
+        "at_most_once", or what the dialect says. `channel`: only for dialects whose requests name one. Cancelling it
+        takes the message back if it was never written.
 
         Raises `Rejected` (the server's `code`, `message`, `details`), `Expired` (it never left: not sent in time,
         dropped, closed before), `RequestTimeout` (sent, may still be handled), `OutcomeUnknown`, `OutboxFull`,
         `UnexpectedData` (handled, but the reply does not fit `type`), and what closed or refused the connection.
         """
         self._check_started()
-        self._names.check(event, "event")
-        _check_seconds("timeout", timeout)
+        check_seconds("timeout", timeout)
+        out = self._speller.message(Kind.CALL, event, data, channel, delivery)
         decoder = decoder_of(type)
-        reply = await self._shell.outcomes.request(event, encode("data", data), timeout, idempotent)
+        reply = await self._shell.outcomes.request(out, timeout)
         return decode("the reply to " + repr(event), decoder, reply)
 
     async def send(
@@ -236,7 +246,8 @@ class Connection:
         data: object = None,
         *,
         expires: float | None = None,
-        idempotent: bool = False,
+        delivery: Delivery | None = None,
+        channel: str | None = None,
         marks: Marks = None,
     ) -> Receipt:
         """Queue a message to be handled once, in order. Waits for room only, and only if the outbox's policy is WAIT.
@@ -244,12 +255,12 @@ class Connection:
         With a durable outbox it returns when the message is stored; cancelled before, the message is taken back.
 
         `expires`: seconds after which it is not worth sending any more; a message that an earlier process left never
-        expires. `marks`: see `mark`. Await the `Receipt` for the outcome, or drop it. Raises `OutboxFull`,
+        expires. `delivery`, `channel`: as for `request`. `marks`: see `mark`. Await the `Receipt` for the outcome, or drop it. Raises `OutboxFull`,
         `OutboxError` when it was closed before the message could be stored, and what closed or refused the connection.
         """
-        self._check_message(event, expires, marks)
-        outcomes = self._shell.outcomes
-        return await outcomes.send(Kind.SEND, event, encode("data", data), "", expires, idempotent, marks)
+        self._check_started(marks)
+        out = self._speller.message(Kind.SEND, event, data, channel, delivery, expires=expires, marks=marks)
+        return await self._shell.outcomes.send(out)
 
     def send_nowait(
         self,
@@ -257,16 +268,17 @@ class Connection:
         data: object = None,
         *,
         expires: float | None = None,
-        idempotent: bool = False,
+        delivery: Delivery | None = None,
+        channel: str | None = None,
         marks: Marks = None,
     ) -> Receipt:
         """As `send`, from code that cannot wait: raises `OutboxFull` when there is no room.
 
         `await receipt.stored()` waits until a durable outbox has it.
         """
-        self._check_message(event, expires, marks)
-        outcomes = self._shell.outcomes
-        return outcomes.send_nowait(Kind.SEND, event, encode("data", data), "", expires, idempotent, marks)
+        self._check_started(marks)
+        out = self._speller.message(Kind.SEND, event, data, channel, delivery, expires=expires, marks=marks)
+        return self._shell.outcomes.send_nowait(out)
 
     async def publish(
         self,
@@ -275,14 +287,13 @@ class Connection:
         event: str = "message",
         *,
         expires: float | None = None,
-        idempotent: bool = False,
+        delivery: Delivery | None = None,
         marks: Marks = None,
     ) -> Receipt:
         """Add an entry to a channel, if the server lets us. Otherwise as `send`."""
-        self._check_message(event, expires, marks)
-        outcomes = self._shell.outcomes
-        check_name(channel, "channel")
-        return await outcomes.send(Kind.PUB, event, encode("data", data), channel, expires, idempotent, marks)
+        self._check_started(marks)
+        out = self._speller.message(Kind.PUB, event, data, channel, delivery, expires=expires, marks=marks)
+        return await self._shell.outcomes.send(out)
 
     def publish_nowait(
         self,
@@ -291,14 +302,13 @@ class Connection:
         event: str = "message",
         *,
         expires: float | None = None,
-        idempotent: bool = False,
+        delivery: Delivery | None = None,
         marks: Marks = None,
     ) -> Receipt:
         """As `publish`, from code that cannot wait, like `send_nowait`."""
-        self._check_message(event, expires, marks)
-        outcomes = self._shell.outcomes
-        check_name(channel, "channel")
-        return outcomes.send_nowait(Kind.PUB, event, encode("data", data), channel, expires, idempotent, marks)
+        self._check_started(marks)
+        out = self._speller.message(Kind.PUB, event, data, channel, delivery, expires=expires, marks=marks)
+        return self._shell.outcomes.send_nowait(out)
 
     @property
     def marks(self) -> dict[str, str]:
@@ -318,11 +328,6 @@ class Connection:
         durable.mark(marks)
         await durable.stored(durable.serial)
 
-    def _check_message(self, event: str, expires: float | None, marks: Marks) -> None:
-        self._check_started(marks)
-        self._names.check(event, "event")
-        _check_seconds("expires", expires)
-
     def _check_started(self, marks: Marks = None) -> Durable | None:
         shell = self._shell
         if shell.loop is None and self.state is not State.CLOSED:
@@ -341,6 +346,7 @@ class Connection:
         channel: str,
         *,
         since: Since = None,
+        args: object = None,
         type: type[T],
         callback: Callable[..., object] | None = None,
     ) -> Subscription[T]: ...
@@ -351,6 +357,7 @@ class Connection:
         channel: str,
         *,
         since: Since = None,
+        args: object = None,
         type: Any = None,
         callback: Callable[..., object] | None = None,
     ) -> Subscription[Any]: ...
@@ -360,6 +367,7 @@ class Connection:
         channel: str,
         *,
         since: Since = None,
+        args: object = None,
         type: Any = None,  # noqa: A002  # the word that says it
         callback: Callable[..., object] | None = None,
     ) -> Subscription[Any]:
@@ -367,14 +375,14 @@ class Connection:
 
         `since`: None or "now" from now on, but with a durable outbox None goes on where this client, or a process
         before it, had got; "beginning" from the oldest entry kept; a `Cursor` (or an offset, in
-        whatever epoch there is) behind that place. `type`: what each entry's data has to fit. A callback is a
+        whatever epoch there is) behind that place. `args`: what a dialect's subscription says (docs/dialects.md). `type`: what each entry's data has to fit. A callback is a
         function or coroutine function; what it raises is logged, and the entry counts as handled.
 
         A channel is followed once on a connection: a second subscription of it raises ValueError, for each handles at
         its own pace and the server keeps one place. "@who/" before the name of a channel with presence follows who
         is there: its `state` is the list, its entries are "join" and "leave".
         """
-        check_channel(channel, "channel")
+        self._speller.subscription(channel, args, since)
         decoder = decoder_of(type)
         shell = self._shell
         if callback is not None and not callable(callback):
@@ -382,7 +390,7 @@ class Connection:
         error = shell.states.refusal() if self.state is State.CLOSED else None
         if error is not None:
             raise error
-        feed = shell.follow(channel, since)
+        feed = shell.follow(channel, since, args)
         if callback is not None:
             feed.lane = Lane(
                 lambda _item: f"the callback of {channel!r}",
@@ -449,8 +457,3 @@ class Connection:
 
 def _awaitable(result: object) -> Any:
     return result if hasattr(result, "__await__") else None
-
-
-def _check_seconds(name: str, value: float | None) -> None:
-    if value is not None and not value > 0:
-        raise ValueError(f"{name}: expected seconds above 0 or None, got {value!r}")

@@ -32,6 +32,7 @@ class Feed:
         "_machine",
         "_run_soon",
         "_state",
+        "args",
         "channel",
         "closed",
         "cursor",
@@ -48,6 +49,7 @@ class Feed:
     ) -> None:
         self.channel: str = channel
         self.cursor = cursor
+        self.args: object = None
         self.queue: deque[Entry | Lost] = deque()
         self.held: Entry | Lost | None = None
         self.waiting: list[Wake] = []

@@ -48,7 +48,7 @@ class Link:
         self.login: Raw = login
         self.opened: bool = False
         self.socket: Socket | None = None
-        self.send: Callable[[bytes], None] = _mute
+        self.send: Callable[[bytes], None] = mute
         self._owner = owner
         self._machine = owner.machine
         self._run = owner.run
@@ -82,14 +82,14 @@ class Link:
 
     def on_close(self, code: int, reason: str) -> None:
         """The socket is gone."""
-        self.send = _mute
+        self.send = mute
         self._owner.gone(self)
-        self._machine.lost(self.attempt, code, reason or _SILENT_ENDS.get(code, ""), now())
+        self._machine.lost(self.attempt, code, reason or SILENT_ENDS.get(code, ""), now())
         self._run()
 
     def leave(self, code: int, reason: str) -> None:
         """Say goodbye; what it still says does not matter."""
-        self.send = _mute
+        self.send = mute
         if self.socket is not None:
             self.socket.close(code, reason)
 
@@ -99,11 +99,11 @@ class Link:
             self.socket.abort()
 
 
-def _mute(_payload: bytes) -> None:
+def mute(_payload: bytes) -> None:
     """Say nothing: the link is not open or was left."""
 
 
-_SILENT_ENDS = {1005: "the server closed without a reason", 1006: "the connection was lost"}
+SILENT_ENDS = {1005: "the server closed without a reason", 1006: "the connection was lost"}
 
 
 class _SourceFailed(Exception):
@@ -121,9 +121,17 @@ async def _from_source(what: str, value: Awaitable[_T]) -> _T:
 class Dialler:
     """The one dial that is under way."""
 
-    def __init__(self, options: Options, owner: Owner, links: dict[int, Link], tasks: set[asyncio.Task[None]]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        owner: Owner,
+        make_link: Callable[[int, Raw], Link],
+        links: dict[int, Link],
+        tasks: set[asyncio.Task[None]],
+    ) -> None:
         self._options = options
         self._owner = owner
+        self._make_link = make_link
         self._links = links
         self._tasks = tasks
         self._attempt = 0
@@ -170,7 +178,7 @@ class Dialler:
         headers = await _from_source("headers", ask(options.headers))
         if self._attempt != attempt:
             return
-        link = self._links[attempt] = Link(attempt, login, self._owner)
+        link = self._links[attempt] = self._make_link(attempt, login)
         try:
             await dial(
                 options.url,
@@ -178,6 +186,7 @@ class Dialler:
                 headers=headers,
                 ssl=options.ssl,
                 proxy=options.proxy,
+                subprotocols=options.subprotocols,
                 timeout=options.policy.connect_timeout,
                 limits=options.limits,
             )

@@ -17,8 +17,11 @@ from urllib.parse import urlsplit
 
 from msgspec import Raw, json
 
-from heartline.core.policy import ClientPolicy, OutboxLimits
+from heartline.core.policy import BackOff, ClientPolicy, OutboxLimits
 from heartline.core.ports import Trace
+from heartline.dialects import presets
+from heartline.dialects.native import SUBPROTOCOL
+from heartline.dialects.spec import Dialect
 from heartline.transports.api import SocketLimits, check_headers
 
 _T = TypeVar("_T")
@@ -44,6 +47,16 @@ class Options:
     trace: Trace | None = None
     linger: float = 5.0
     outbox: Path | None = None
+    dialect: Dialect | None = None
+    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    keep: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def subprotocols(self) -> tuple[str, ...]:
+        """What is asked for in the upgrade request."""
+        if self.dialect is None:
+            return (SUBPROTOCOL,)
+        return () if self.dialect.subprotocol is None else (self.dialect.subprotocol,)
 
     def __post_init__(self) -> None:
         parsed = _check_url("url", self.url, _WEB_SOCKET)
@@ -61,16 +74,42 @@ class Options:
             check_headers(self.headers)
         if not callable(self.login):
             encode("login", self.login)
+        for name in ("params", "keep"):
+            given = getattr(self, name)
+            if not isinstance(given, Mapping):
+                raise TypeError(f"{name}: expected a mapping, got {type(given).__name__}")
+            if given and self.dialect is None:
+                raise ValueError(f"{name}: only a dialect has them, connect(…, dialect=…)")
+            encode(name, dict(given))
         if not self.linger >= 0:
             raise ValueError(f"linger: expected seconds, 0 or more, got {self.linger!r}")
 
 
-def policy_of(policy: ClientPolicy | None, outbox: object) -> ClientPolicy:
-    """One policy out of `policy=` and `outbox=`."""
+def dialect_of(dialect: Dialect | str | None) -> Dialect | None:
+    """`dialect=`: a value, or a preset's name."""
+    if isinstance(dialect, str):
+        return presets.load(dialect)
+    if dialect is not None and not isinstance(dialect, Dialect):
+        raise TypeError(f"dialect: expected a Dialect, a preset's name or None, got {type(dialect).__name__}")
+    return dialect
+
+
+def _policy_of_dialect(dialect: Dialect | None) -> ClientPolicy:
+    if dialect is None:
+        return ClientPolicy()
+    wish = dialect.reconnect
+    back_off = BackOff(base=wish.delay, cap=wish.cap, stable=wish.stable, least=0.5)
+    return ClientPolicy(back_off=back_off, max_attempts=wish.attempts)
+
+
+def policy_of(policy: ClientPolicy | None, outbox: object, dialect: Dialect | None = None) -> ClientPolicy:
+    """One policy out of `policy=`, `outbox=` and `dialect=`."""
     if policy is None:
-        policy = ClientPolicy()
+        policy = _policy_of_dialect(dialect)
     elif not isinstance(policy, ClientPolicy):
         raise TypeError(f"policy: expected a ClientPolicy or None, got {type(policy).__name__}")
+    if dialect is not None and policy.heartbeat is not None:
+        raise ValueError("policy: the heartbeat is the dialect's; replace its `beat` instead")
     if outbox is None:
         return policy
     if isinstance(outbox, OutboxLimits):

@@ -7,10 +7,9 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from heapq import heapify, heappop, heappush
-from typing import TypeAlias
 
 from heartline.core.client import ClientMachine
 from heartline.core.effects import Settle
@@ -27,23 +26,29 @@ from heartline.core.policy import Full
 from heartline.transports.clock import now
 
 from .durable import Durable
+from .outgoing import Outgoing
 from .receipt import Receipt, Restored, Wake, error_of, wake
 from .room import Waitlist
 from .states import States
-
-Marks: TypeAlias = Mapping[str, str | None] | None
 
 _OVERHEAD = 24  # what the core counts for a message beside its text
 _COMPACT_AT = 64  # time-outs of settled requests that are kept at least
 
 
 class Outcomes:
-    """The way up of one connection. `run` carries out what the machine wants."""
+    """The way up of one connection. `run` carries out what the machine wants; `forget(n)`: nobody waits for its reply."""
 
     def __init__(
-        self, machine: ClientMachine, states: States, full: Full, run: Callable[[], None], durable: Durable | None
+        self,
+        machine: ClientMachine,
+        states: States,
+        full: Full,
+        run: Callable[[], None],
+        durable: Durable | None,
+        forget: Callable[[int], None],
     ) -> None:
         self.restored: list[Restored] = []
+        self._forget = forget
         self._durable = durable
         self._machine = machine
         self._states = states
@@ -58,41 +63,23 @@ class Outcomes:
 
     # what the connection asks for
 
-    def send_nowait(
-        self,
-        kind: Kind,
-        event: str,
-        data: bytes,
-        target: str,
-        expires: float | None,
-        idempotent: bool,
-        marks: Marks = None,
-    ) -> Receipt:
+    def send_nowait(self, out: Outgoing) -> Receipt:
         """Queue a message. Raises OutboxFull, ConnectionClosed and what refused the connection for good."""
         if self._waitlist:
             raise OutboxFull(len(self._machine.outbox), self._machine.outbox.bytes)
-        return self._queue(kind, event, data, target, expires, idempotent, marks)
+        return self._queue(out)
 
-    async def send(
-        self,
-        kind: Kind,
-        event: str,
-        data: bytes,
-        target: str,
-        expires: float | None,
-        idempotent: bool,
-        marks: Marks = None,
-    ) -> Receipt:
+    async def send(self, out: Outgoing) -> Receipt:
         """Queue a message, waiting for room if that is the policy, and until it is stored if it is to be."""
         if not self._wait_for_room:
-            receipt = self._queue(kind, event, data, target, expires, idempotent, marks)
+            receipt = self._queue(out)
             return receipt if self._durable is None else await self._stored(receipt)
-        self._check_size(event, data, target)
+        self._check_size(out)
         queued: Receipt | None = None
 
         def queue_message() -> int:
             nonlocal queued
-            queued = self._queue(kind, event, data, target, expires, idempotent, marks)
+            queued = self._queue(out)
             return queued.n
 
         await self._waitlist.admit(queue_message)
@@ -114,15 +101,15 @@ class Outcomes:
             self._receipts[message.n] = receipt
             self.restored.append(receipt)
 
-    async def request(self, event: str, data: bytes, timeout: float | None, idempotent: bool) -> bytes:
+    async def request(self, out: Outgoing, timeout: float | None) -> bytes:
         """Send a call and wait for its reply, JSON."""
         until = None if timeout is None else now() + timeout
         future: asyncio.Future[Settle | HeartlineError] = asyncio.get_running_loop().create_future()
         if self._wait_for_room:
-            self._check_size(event, data, "")
-            n = await self._waitlist.admit(lambda: self._call(event, data, idempotent, future), timeout)
+            self._check_size(out)
+            n = await self._waitlist.admit(lambda: self._call(out, future), timeout)
         else:
-            n = self._call(event, data, idempotent, future)
+            n = self._call(out, future)
         if until is not None:
             self._set_due(until, n)
         self._run()
@@ -218,6 +205,7 @@ class Outcomes:
                 future.set_result(Expired(f"not sent in time{f' ({why})' if why else ''}"))
             else:
                 future.set_result(RequestTimeout("no reply in time: it was sent and may still be handled", n))
+                self._forget(n)
 
     def _set_due(self, at: float, n: int) -> None:
         due = self._due
@@ -228,34 +216,30 @@ class Outcomes:
 
     # small things
 
-    def _queue(
-        self,
-        kind: Kind,
-        event: str,
-        data: bytes,
-        target: str,
-        expires: float | None,
-        idempotent: bool,
-        marks: Marks,
-    ) -> Receipt:
+    def _queue(self, out: Outgoing) -> Receipt:
         self._raise(self._states.refusal())
-        n = self._machine.send(kind, event, data, now(), target=target, expires_in=expires, idempotent=idempotent)
+        n = self._number(out)
         durable = self._durable
         if durable is None:
             receipt = Receipt(n, self._wait_for)
         else:
             receipt = Receipt(n, self._wait_for, partial(durable.stored, durable.serial))
-            if marks is not None:
-                durable.mark(marks)
+            if out.marks is not None:
+                durable.mark(out.marks)
         self._receipts[n] = receipt
         self._run()
         return receipt
 
-    def _call(self, event: str, data: bytes, idempotent: bool, future: asyncio.Future[Settle | HeartlineError]) -> int:
+    def _call(self, out: Outgoing, future: asyncio.Future[Settle | HeartlineError]) -> int:
         self._raise(self._states.refusal())
-        n = self._machine.send(Kind.CALL, event, data, now(), idempotent=idempotent)
+        n = self._number(out)
         self._calls[n] = future
         return n
+
+    def _number(self, out: Outgoing) -> int:
+        return self._machine.send(
+            out.kind, out.event, out.data, now(), target=out.target, expires_in=out.expires, idempotent=out.again
+        )
 
     async def _wait_for(self, receipt: Receipt) -> None:
         while receipt.settled is None:
@@ -275,11 +259,13 @@ class Outcomes:
         self._calls.pop(n, None)
         if self._machine.withdraw(n, now()):
             self._run()
+        else:
+            self._forget(n)
 
-    def _check_size(self, event: str, data: bytes, target: str) -> None:
+    def _check_size(self, out: Outgoing) -> None:
         """Nobody waits for room that there can never be."""
         outbox = self._machine.outbox
-        if len(event) + len(data) + len(target) + _OVERHEAD > outbox.limits.bytes:
+        if len(out.event) + len(out.data) + len(out.target) + _OVERHEAD > outbox.limits.bytes:
             raise OutboxFull(len(outbox), outbox.bytes)
 
     def _refusal(self) -> HeartlineError:

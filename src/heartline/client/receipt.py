@@ -43,7 +43,7 @@ class Receipt:
     @property
     def outcome(self) -> Outcome | None:
         """How the message ended; None: it has not."""
-        return None if self.settled is None else self.settled.outcome
+        return None if self.settled is None else outcome_of(self.settled)
 
     async def stored(self) -> None:
         """Wait until the message is in the file of a durable outbox; returns at once where there is none.
@@ -98,19 +98,30 @@ class Restored(Receipt):
         return None if settled is None or settled.outcome is not Outcome.HANDLED else json.decode(settled.body)
 
 
-def error_of(settled: Settle) -> HeartlineError:
-    """The error that an outcome other than handled is."""
-    event = settled.message.event
-    if settled.outcome is Outcome.EXPIRED:
-        return Expired(f"{event!r} was never sent: {settled.reason}")
-    if settled.outcome is Outcome.UNKNOWN:
-        return OutcomeUnknown(f"{event!r} was sent, and nobody knows whether it was handled: {settled.reason}")
+def outcome_of(settled: Settle) -> Outcome:
+    """The outcome as the sender sees it: a server that says that it cannot know has not rejected (PROTOCOL 3.3)."""
+    if settled.outcome is Outcome.REJECTED and _failure_of(settled).get("code") == "unknown":
+        return Outcome.UNKNOWN
+    return settled.outcome
+
+
+def _failure_of(settled: Settle) -> dict[str, Any]:
     try:
         body = json.decode(settled.body)
     except DecodeError:
-        body = None
-    if not isinstance(body, dict):
-        return Rejected("failed", "")
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def error_of(settled: Settle) -> HeartlineError:
+    """The error that an outcome other than handled is."""
+    event, outcome = settled.message.event, outcome_of(settled)
+    if outcome is Outcome.EXPIRED:
+        return Expired(f"{event!r} was never sent: {settled.reason}")
+    body = {} if outcome is Outcome.HANDLED else _failure_of(settled)
+    if outcome is Outcome.UNKNOWN:
+        reason = settled.reason if settled.outcome is outcome else body.get("message", "")
+        return OutcomeUnknown(f"{event!r} was sent, and nobody knows whether it was handled: {reason}")
     code, message = body.pop("code", "failed"), body.pop("message", "")
     return Rejected(str(code), str(message), body)
 

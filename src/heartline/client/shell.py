@@ -19,6 +19,8 @@ from functools import partial
 from random import Random
 from typing import Any, Protocol
 
+from msgspec import UNSET, Raw
+
 from heartline.core import effects
 from heartline.core.client import ClientMachine
 from heartline.core.errors import ConnectionClosed
@@ -31,6 +33,7 @@ from heartline.transports.clock import now
 from .bus import Bus
 from .durable import Durable
 from .feed import Feed
+from .foreign import Foreign, ForeignLink
 from .items import Since, place_of
 from .lane import cancel, wait_ended
 from .links import Dialler, Link
@@ -68,11 +71,15 @@ class Shell:
         self.links: dict[int, Link] = {}
         self.feeds: dict[str, Feed] = {}
         self.states: States = States(self.want_delivery)
+        self.foreign: Foreign | None = _foreign_of(options)
+        if self.foreign is not None:
+            self.foreign.owner = self
+        forget = _nothing if self.foreign is None else self.foreign.forget
         self.outcomes: Outcomes = Outcomes(
-            self.machine, self.states, options.policy.outbox.full, self.run, self.durable
+            self.machine, self.states, options.policy.outbox.full, self.run, self.durable, forget
         )
         self.bus: Bus = Bus(self._inbox_handled, self.want_delivery, self.trace, self.tasks)
-        self._dialler = Dialler(options, self, self.links, self.tasks)
+        self._dialler = Dialler(options, self, self._make_link, self.links, self.tasks)
         self._drain = self.machine.drain
         self._running = False
         self._again = False
@@ -168,9 +175,10 @@ class Shell:
 
     def _arm(self) -> None:
         at = self.machine.next_deadline()
-        due = self.outcomes.next_deadline()
-        if at is None or (due is not None and due < at):
-            at = due
+        foreign = None if self.foreign is None else self.foreign.next_deadline()
+        for due in (self.outcomes.next_deadline(), foreign):
+            if at is None or (due is not None and due < at):
+                at = due
         if at is None or self.loop is None:
             return
         if self._wake is not None:
@@ -184,6 +192,8 @@ class Shell:
         self._wake = None
         at = now()
         self.outcomes.tick(at)
+        if self.foreign is not None:
+            self.foreign.tick(at)
         self.machine.tick(at)
         self.run()
 
@@ -272,12 +282,18 @@ class Shell:
 
     # channels
 
-    def follow(self, channel: str, since: Since) -> Feed:
+    def args_of(self, channel: str) -> object:
+        """What a channel is subscribed with."""
+        feed = self.feeds.get(channel)
+        return UNSET if feed is None else feed.args
+
+    def follow(self, channel: str, since: Since, args: object = None) -> Feed:
         """Subscribe. Raises ValueError and ConnectionClosed."""
         cursor, place = place_of(since)
         if channel in self.feeds:
             raise ValueError(f"channel: {channel!r} is followed already on this connection; close that one or share it")
         feed = Feed(channel, cursor, self.machine, self.run_soon)
+        feed.args = args
         if self.durable is None:
             self.machine.subscribe(channel, now(), *place)
         elif self.loop is not None:
@@ -381,6 +397,11 @@ class Shell:
         if self.durable is not None:
             await self.durable.wait_gone()
 
+    def _make_link(self, attempt: int, login: Raw) -> Link:
+        if self.foreign is None:
+            return Link(attempt, login, self)
+        return ForeignLink(attempt, login, self, self.foreign)
+
     def gone(self, link: Link) -> None:
         """A socket is gone."""
         if self.links.get(link.attempt) is link:
@@ -398,6 +419,12 @@ class Shell:
                 await self._no_links.wait()
         except TimeoutError:
             pass
+
+
+def _foreign_of(options: Options) -> Foreign | None:
+    if options.dialect is None:
+        return None
+    return Foreign(options.dialect, dict(options.params), dict(options.keep), secrets.token_urlsafe(9))
 
 
 def _nothing(_effect: object) -> None:

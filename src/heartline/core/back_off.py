@@ -15,7 +15,7 @@ from .policy import BackOff
 class Retry:
     """The state of one outage: `step` is the exponent, `failures` counts attempts and links without progress."""
 
-    __slots__ = ("_policy", "_random", "failures", "proven", "step")
+    __slots__ = ("_policy", "_random", "failures", "proven", "step", "trusting")
 
     def __init__(self, policy: BackOff, random: Random) -> None:
         self._policy = policy
@@ -23,6 +23,8 @@ class Retry:
         self.step: int = 0
         self.failures: int = 0
         self.proven: bool = False
+        self.trusting: bool = True
+        """whether what settles at the moment proves that the other end is good"""
 
     def failed(self) -> float:
         """Count one attempt or link that ended; return the seconds to wait."""
@@ -44,6 +46,8 @@ class Retry:
 
     def progressed(self) -> None:
         """A message was settled or a new entry came: this link is good."""
+        if not self.trusting:
+            return
         self.step = min(self.step, 1)
         self.failures = 0
         self.proven = True
@@ -56,4 +60,5 @@ class Retry:
 
     def _draw(self, step: int) -> float:
         policy = self._policy
-        return self._random.uniform(0.0, min(policy.cap, policy.base * 2.0 ** min(step, 60)))
+        most = min(policy.cap, policy.base * 2.0 ** min(step, 60))
+        return self._random.uniform(policy.least * most, most)

@@ -172,8 +172,8 @@ class ClientMachine:
     ) -> int:
         """Queue a message and return its number. `data` is JSON text, `target` the channel of a publication.
 
-        `expires_in`: seconds after which it ends as expired unless it was written to a link before.
-        Raises OutboxFull (try again after `Room`), ConnectionClosed, TypeError, ValueError.
+        `expires_in`: seconds after which it ends as expired unless it was written to a link before. Raises OutboxFull
+        (try again after `Room`), ConnectionClosed, TypeError, ValueError.
         """
         now = self._clock.tell(now)
         if self.state is State.CLOSED:
@@ -293,13 +293,13 @@ class ClientMachine:
         self._clock.tell(now)
         self._road.failed(attempt, reason, fatal=fatal)
 
-    def lost(self, attempt: int, code: int, reason: str, now: float) -> None:
-        """The link ended, by a close frame or without one (1006)."""
+    def lost(self, attempt: int, code: int, reason: str, now: float, *, kind: CodeClass | None = None) -> None:
+        """The link ended, by a close frame or without one (1006). `kind`: what the code means, if it is not ours."""
         self._clock.tell(now)
         if self._is_link(attempt):
-            if code in _ENDED:
+            if code in _ENDED and kind is None:
                 self._end_session(reason or "the session ended")
-            self._road.lost(code, reason, classify(code))
+            self._road.lost(code, reason, kind or classify(code))
 
     def alive(self, attempt: int, now: float) -> None:
         """A sign of life that is no frame of ours, such as an RFC 6455 ping."""
@@ -307,11 +307,12 @@ class ClientMachine:
         if self._is_link(attempt):
             self._life.heard(now)
 
-    def received(self, attempt: int, data: bytes, now: float) -> None:
-        """One text message of the link. Payloads refer to `data`: it must not change afterwards."""
+    def received(self, attempt: int, data: bytes, now: float, *, proof: bool = True) -> None:
+        """One text message, which must not change afterwards. Not `proof`: made on this side (DIALECTS 4.4)."""
         now = self._clock.tell(now)
         if not self._is_link(attempt):
             return
+        self._retry.trusting = proof
         try:
             frame = self._codec.decode(data)
             if self.state is State.GREETING:

@@ -37,14 +37,20 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class BackOff:
-    """Full-jitter back-off in seconds (PROTOCOL 7). `stable`: how long a link must live to count as good."""
+    """Full-jitter back-off in seconds (PROTOCOL 7). `stable`: how long a link must live to count as good.
+
+    `least`: the share of each delay that is waited whatever is drawn, 0 to 1.
+    """
 
     base: float = 0.25
     cap: float = 30.0
     stable: float = 30.0
+    least: float = 0.0
 
     def __post_init__(self) -> None:
         _positive(self, "base", "cap", "stable")
+        if isinstance(self.least, bool) or not 0 <= self.least <= 1:
+            raise ValueError(f"BackOff.least must be from 0 to 1, not {self.least!r}")
         if self.cap < self.base:
             raise ValueError(f"BackOff.cap ({self.cap}) must not be below base ({self.base})")
 

@@ -12,7 +12,7 @@ Invariants:
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from math import inf
 from typing import Any, Final
@@ -22,8 +22,9 @@ from msgspec import UNSET, Raw, json
 from heartline.core.frames import INBOX, At, Failure, Gap, GapBody, No, Ok, OkBody, Place, Sub, Unsub
 
 from .client_desk import Desk, Leave, name_of, raw_of, sentence_of, word_of
-from .forms import Heard, variables_of
+from .forms import Heard, say, variables_of
 from .native import encode_msg
+from .spec import Dialect
 
 CREDIT: Final = 4096
 CREDIT_BYTES: Final = 4 << 20
@@ -273,3 +274,13 @@ class Channels:
     def _refuse(self, one: _Subscription, code: str, why: str) -> None:
         self._on.pop(one.channel, None)
         self._desk.down(No(one.r, Failure(code, why)))
+
+
+def check_subscription(dialect: Dialect, channel: str, args: Any, params: Mapping[str, Any]) -> None:
+    """Raise ValueError where a dialect cannot spell this subscription."""
+    if dialect.subscribe is None:
+        raise ValueError(f"the dialect {dialect.name!r} has no subscriptions; its messages come to conn.on(…)")
+    always = {"param": {**dialect.params, **params}, "keep": {}, "now_ms": 0, "id": 1, "sub": 1, "channel": channel}
+    given = {} if args is None else {"args": args}
+    if say(dialect.subscribe.say, {**dialect.defaults, **always, **given}) is None:
+        raise ValueError(f"args: the dialect {dialect.name!r} has nothing to say without them")

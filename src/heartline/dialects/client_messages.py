@@ -9,7 +9,7 @@ Invariants:
 - the machine gets one outcome for each number, and the same one again when it asks (test_one_outcome_for_each_number).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
@@ -213,7 +213,9 @@ class Messages:
             self._desk.down(record.outcome)
 
 
-def check_message(dialect: Dialect, kind: str, event: str, data: Any, channel: str | None = None) -> None:
+def check_message(
+    dialect: Dialect, kind: str, event: str, data: Any, channel: str | None, params: Mapping[str, Any]
+) -> None:
     """Raise ValueError where a dialect cannot spell a message of this kind ("send", "call" or "pub")."""
     forms: RequestForms | SendForms | None = dialect.request if kind == "call" else dialect.send
     what = {"call": "requests", "send": "sends", "pub": "publications"}[kind]
@@ -224,9 +226,10 @@ def check_message(dialect: Dialect, kind: str, event: str, data: Any, channel: s
         raise ValueError(f"channel: the dialect {dialect.name!r} has none in its {what}")
     if channel is None and "channel" in names:
         raise ValueError(f"channel: the dialect {dialect.name!r} needs one for its {what}")
-    given = {"event": event, "data": data, "channel": channel, "id": 1, "param": dialect.params, "keep": {}}
+    given = {"event": event, "data": data, "channel": channel, "id": 1, "sub": 1}
     known = {name: value for name, value in given.items() if value is not None}
-    if say(forms.say, {**dialect.defaults, **known}) is None:
+    always = {"param": {**dialect.params, **params}, "keep": {}, "now_ms": 0}
+    if say(forms.say, {**dialect.defaults, **always, **known}) is None:
         raise ValueError(f"data: the dialect {dialect.name!r} has nothing to say without it")
 
 

@@ -174,6 +174,13 @@ class LinkHandler(Protocol):
         """The write buffer fell to `write_low` after the socket was congested."""
 
 
+class PongHandler(LinkHandler, Protocol):
+    """A `LinkHandler` that wants to know which of its pings was answered."""
+
+    def on_pong(self, payload: bytes) -> None:
+        """A pong with this payload came; `on_activity` comes after it."""
+
+
 class BatchHandler(LinkHandler, Protocol):
     """A `LinkHandler` that answers all messages of one read together, in one write."""
 

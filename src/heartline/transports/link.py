@@ -311,6 +311,8 @@ class Link(WSListener):
             else:
                 if opcode == Opcode.PING:
                     self._send_frame(Opcode.PONG, payload)
+                elif (on_pong := getattr(self._handler, "on_pong", None)) is not None:  # of a PongHandler
+                    on_pong(payload)
                 self._handler.on_activity()
         except WireFault as fault:
             self._fail(fault.code, fault.reason)
