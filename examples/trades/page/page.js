@@ -64,9 +64,7 @@ const trader = () => Number(byId("trader").value);
 function choose(at) {
   tab = at;
   for (const i of [0, 1]) {
-    const button = byId(`tab-${i}`);
-    button.setAttribute("aria-selected", String(i === at));
-    button.tabIndex = i === at ? 0 : -1;
+    byId(`tab-${i}`).setAttribute("aria-selected", String(i === at));
     byId(`panel-${i}`).hidden = i !== at;
   }
   showLive();

@@ -1,0 +1,1 @@
+"""Live positions, for whoever holds the connection."""
