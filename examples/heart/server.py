@@ -42,4 +42,6 @@ def who(request: Request) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    build(Path()).run(port=8002)
+    build(Path()).run(
+        port=8002, ready=lambda address: print(f"ws://{address.host}:{address.port}/heart/websocket?7&ann", flush=True)
+    )

@@ -40,4 +40,4 @@ def build(folder: Path) -> heartline.Server:
 
 
 if __name__ == "__main__":
-    build(Path()).run(port=8002)
+    build(Path()).run(port=8002, ready=lambda address: print(f"ws://{address.host}:{address.port}/native", flush=True))
