@@ -126,6 +126,23 @@ async def test_what_is_sent_in_the_breath_of_a_reload_is_kept(room: Room, browse
     assert world.noted == list(range(20))
 
 
+@pytest.mark.parametrize("store", ["localStore", "indexedDBStore"])
+async def test_two_tabs_have_a_session_each_and_reloads_keep_them(room: Room, browser: str, store: str) -> None:
+    world = room.world
+    words = {"url": world.url, "store": store, "name": world.name}
+    dial = "dial(url, { store: heartline[store](name) }); await conn.connected(5);"
+    tabs = [await room.tab(), await room.tab()]
+    sessions = [await tab.run(f"{dial} return conn.sessionId", **words) for tab in tabs]
+    assert len(set(sessions)) == 2
+    for tab in reversed(tabs):
+        await room.reload(tab)
+    again = [await tab.run(f"{dial} return conn.sessionId", **words) for tab in tabs]
+    assert again == sessions
+    for n, tab in enumerate(tabs):
+        await tab.run("return conn.send('note', n).handled()", n=n)
+    assert world.noted == [0, 1]
+
+
 async def test_closing_a_frozen_link_is_at_once_and_dialling_again_too(room: Room, browser: str) -> None:
     world = room.world
     tab = await room.tab()

@@ -128,23 +128,6 @@ async def test_a_page_that_comes_back_from_the_cache_goes_on(room: Room) -> None
 
 
 @pytest.mark.parametrize("store", ["localStore", "indexedDBStore"])
-async def test_two_tabs_have_a_session_each_and_reloads_keep_them(room: Room, store: str) -> None:
-    world = room.world
-    words = {"url": world.url, "store": store, "name": world.name}
-    dial = "dial(url, { store: heartline[store](name) }); await conn.connected(5);"
-    tabs = [await room.chromium(), await room.chromium()]
-    sessions = [await tab.run(f"{dial} return conn.sessionId", **words) for tab in tabs]
-    assert len(set(sessions)) == 2
-    for tab in reversed(tabs):
-        await room.reload(tab)
-    again = [await tab.run(f"{dial} return conn.sessionId", **words) for tab in tabs]
-    assert again == sessions
-    for n, tab in enumerate(tabs):
-        await tab.run("return conn.send('note', n).handled()", n=n)
-    assert world.noted == [0, 1]
-
-
-@pytest.mark.parametrize("store", ["localStore", "indexedDBStore"])
 async def test_what_a_crashed_tab_left_is_sent_by_the_next(room: Room, store: str) -> None:
     world = room.world
     words = {"url": world.url, "store": store, "name": world.name}
