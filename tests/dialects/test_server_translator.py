@@ -450,6 +450,18 @@ def test_credit_follows_the_socket() -> None:
     assert peer.link.feed.in_flight == 0
 
 
+def test_nothing_is_begun_while_the_socket_is_full() -> None:
+    """Else who asks and never reads would fill the memory with answers."""
+    world = World()
+    peer = Foreigner(world, "plain")
+    peer.translator.blocked = peer.stuck = True
+    peer.tell("1", "2", "3")
+    assert peer.asked() == []
+    peer.stuck = False
+    peer.look()
+    assert [data for _, _, data in peer.asked()] == [1, 2, 3]
+
+
 def test_events_for_one_session() -> None:
     for dialect, event, data, words in (
         ("heart", "message", "hi", "hi"),
@@ -619,8 +631,30 @@ JSON = st.recursive(
     max_leaves=8,
 )
 WORDS = st.sampled_from(
-    "Operator ModeCode msg type msgType op args id channel event data heart_beat Heart userLogin userCode bindCard Ping "
-    "subscribe unsubscribe phx_join phx_leave ...".split()
+    [
+        "Operator",
+        "ModeCode",
+        "msg",
+        "type",
+        "msgType",
+        "op",
+        "args",
+        "id",
+        "channel",
+        "event",
+        "data",
+        "heart_beat",
+        "Heart",
+        "userLogin",
+        "userCode",
+        "bindCard",
+        "Ping",
+        "subscribe",
+        "unsubscribe",
+        "phx_join",
+        "phx_leave",
+        "...",
+    ]
 )
 NEARLY = st.dictionaries(WORDS, JSON | WORDS, max_size=5) | st.lists(JSON | WORDS | st.none(), min_size=5, max_size=5)
 

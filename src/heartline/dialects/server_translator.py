@@ -12,7 +12,8 @@ Invariants:
   (test_messages_wait_for_the_window);
 - nothing but beats counts before the login (test_nothing_counts_before_the_login);
 - answers go to what asked, by order where the dialect has no ids (test_answers_go_to_what_asked);
-- an entry is handled when the socket has taken it, and not before (test_credit_follows_the_socket);
+- an entry is handled when the socket has taken it, and not before; nor is anything begun while it takes nothing
+  (test_credit_follows_the_socket, test_nothing_is_begun_while_the_socket_is_full);
 - subscribing twice subscribes once (test_subscribing_twice_subscribes_once);
 - what cannot be spelt is told to the operator and loses nothing else (test_what_cannot_be_spelt).
 """
@@ -30,6 +31,7 @@ from heartline.core.frames import (
     At,
     Call,
     Fail,
+    Gap,
     Hello,
     HelloBody,
     Login,
@@ -117,6 +119,10 @@ class ServerTranslator:
         """set when the server wants its clients to move away: when to close, for the dialect cannot say it"""
         self.ignored: int = 0
         """messages that meant nothing"""
+        self.missed: int = 0
+        """gaps, which no dialect can tell: the client was too slow for what its channel keeps"""
+        self.blocked: bool = False
+        """set while the socket takes nothing more: then nothing is begun that would have to be answered"""
         self._spelling = spelling
         self._instance = instance
         self._window = min(window, SPAN)
@@ -182,6 +188,8 @@ class ServerTranslator:
 
     def taken(self) -> None:
         """The socket has taken what it was given and takes more: entries written so far count as handled."""
+        self.blocked = False
+        self._pass_on()
         if self._stage is Stage.LIVE:
             self.up += [encode(At(channel, offset)) for channel, offset in self._at.items()]
         self._at.clear()
@@ -232,7 +240,9 @@ class ServerTranslator:
                     self._go(Stage.OVER)
             case Move():
                 self.leaving = frame.body
-            case _:  # pong, gap, expiring: no dialect can say them
+            case Gap():
+                self.missed += 1
+            case _:  # pong, expiring: no dialect can say them
                 pass
 
     # logging in
@@ -258,7 +268,7 @@ class ServerTranslator:
 
     def _pass_on(self) -> None:
         """Give the link what waits, as far as the window allows."""
-        while self._waiting and self._stage is Stage.LIVE:
+        while self._waiting and self._stage is Stage.LIVE and not self.blocked:
             if len(self._asked) >= self._window or self._n + 1 >= self._floor + SPAN:
                 self._settle()
                 if len(self._asked) >= self._window or self._n + 1 >= self._floor + SPAN:

@@ -79,14 +79,14 @@ class ForeignSocket(HubSocket):
     def on_binary(self, data: bytes) -> None:
         """Some clients send their text so."""
         self.on_message(data)
-        self._hub.turn()
 
     def on_close(self, code: int, reason: str) -> None:
         """The socket is gone."""
         if self._deadline is not None:
             self._deadline.cancel()
-        if self._translator.ignored:
-            self._hub.node.trace("server.ignored", {"path": self._spoken.path, "messages": self._translator.ignored})
+        for what, count in (("ignored", self._translator.ignored), ("missed", self._translator.missed)):
+            if count:
+                self._hub.node.trace(f"server.{what}", {"path": self._spoken.path, "count": count})
         super().on_close(code, reason)
 
     def on_writable(self) -> None:
@@ -107,7 +107,9 @@ class ForeignSocket(HubSocket):
                 translator.said(payload, link.words, paused=self._paused)
         self._send()
         link.congested = link.congested or socket.congested
-        if not link.congested:
+        if link.congested:
+            translator.blocked = True
+        else:
             translator.taken()
         if self._paused and not translator.is_full:
             self._paused = False
