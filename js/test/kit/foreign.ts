@@ -20,6 +20,7 @@ export class Client {
   constructor(
     readonly socket: WebSocket,
     readonly url: string,
+    readonly headers: Readonly<Record<string, unknown>>,
   ) {}
 
   say(message: unknown): void {
@@ -68,7 +69,7 @@ export class Foreign {
     const server = new WebSocketServer({ port: this._port, host: "127.0.0.1" });
     this._server = server;
     server.on("connection", (socket, request) => {
-      const client = new Client(socket, request.url!);
+      const client = new Client(socket, request.url!, request.headers);
       this.clients.push(client);
       socket.on("error", () => {});
       socket.on("close", (code) => (client.code = code));
