@@ -229,6 +229,13 @@ class ServerTranslator:
                     self.down.append(PROBE)
             case Ok() | No():
                 self._about_channel(frame, words)
+            case Gap():
+                self.missed += 1
+            case _:
+                self._about_link(frame, words)
+
+    def _about_link(self, frame: Any, words: object) -> None:
+        match frame:
             case Welcome():
                 self._go(Stage.LIVE)
                 if self._awaits_login or self._welcome_owed:
@@ -240,8 +247,6 @@ class ServerTranslator:
                     self._go(Stage.OVER)
             case Move():
                 self.leaving = frame.body
-            case Gap():
-                self.missed += 1
             case _:  # pong, expiring: no dialect can say them
                 pass
 

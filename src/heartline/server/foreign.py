@@ -8,6 +8,7 @@ Invariants:
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,7 @@ from .spoken import Spoken
 if TYPE_CHECKING:
     from .hub import Hub
 
+logger: logging.Logger = logging.getLogger("heartline.server")
 AGAIN: Final = 0.1  # seconds until a client that is to move away is looked at again
 
 
@@ -102,9 +104,14 @@ class ForeignSocket(HubSocket):
         socket, link, translator = self.socket, self.link, self._translator
         if socket is None or link is None:
             return
-        for item in out:
-            for payload in (item,) if isinstance(item, bytes) else item.payloads:
-                translator.said(payload, link.words, paused=self._paused)
+        try:
+            for item in out:
+                for payload in (item,) if isinstance(item, bytes) else item.payloads:
+                    translator.said(payload, link.words, paused=self._paused)
+        except Exception:  # of this link alone: others are written in the same turn
+            logger.exception("%s: what the link says cannot be translated", self._spoken.path)
+            link.close(Code.INTERNAL_ERROR, "internal error")
+            self._hub.loop.call_soon(self._hub.turn)
         self._send()
         link.congested = link.congested or socket.congested
         if link.congested:
