@@ -1,8 +1,7 @@
 """The client machine: one session over many links (PROTOCOL 2, 5, 6, 7).
 
-Call an input (each takes `now`, seconds of a monotonic clock), then carry out what `drain()` returns, in order, then
-arrange to call `tick` at `next_deadline()`. Nothing here waits, draws ids or looks at a clock. Which link there is and
-when to dial is the business of `Road`; messages, of `Upstream`; channels, of `Downstream`.
+Call an input (`now`: seconds of a monotonic clock), carry out what `drain()` returns, in order, then call `tick` at
+`next_deadline()`. Links and dials are the business of `Road`, messages of `Upstream`, channels of `Downstream`.
 
 Invariants:
 - input of an older attempt changes nothing (test_older_attempts_are_ignored);
