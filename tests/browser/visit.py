@@ -65,6 +65,14 @@ class Visit:
             self.problems.append(f"asks {url}")
 
 
+async def pass_time(page: Page, seconds: float) -> None:
+    """Move the page's clock on, second by second; what is said in each arrives before the next, if it can arrive."""
+    while seconds > 0:
+        await page.clock.run_for(round(1000 * min(1, seconds)))
+        await page.evaluate("fetch('/health').then((answer) => answer.text())")  # the long way round, as the rest
+        seconds -= 1
+
+
 class Panel:
     """The network panel of a page, and what it does to it."""
 
@@ -76,7 +84,7 @@ class Panel:
     async def press(self, what: str) -> None:
         """A button: cut, refuse, freeze, freezeUp, shaky, normal. The proxy has done it when this returns."""
         await self.element.locator(f"button[data-do={what}]").click()
-        await self._page.evaluate("new Promise((resolve) => setTimeout(resolve))")
+        await self._page.evaluate("fetch('/health').then((answer) => answer.text())")
 
     def number(self, name: str) -> Locator:
         """Where a number stands: roundTrip, beats, attempts, outbox, handled, failed, gaps, stuck, openLinks …"""
