@@ -85,6 +85,7 @@ export class Translator {
   keep: Readonly<Record<string, Json>> = {};
   /** What channels are subscribed with. */
   readonly args = new Map<string, Json>();
+  private readonly _params: Vars;
   private _stage = Stage.NONE;
   private _resumed = false;
   private _floor = 1;
@@ -117,13 +118,14 @@ export class Translator {
 
   constructor(
     private readonly _dialect: Dialect,
-    private readonly _params: Vars,
+    params: Vars,
     private readonly _epoch: string,
     private readonly _note: Note,
     private readonly _wall: (now: number) => number,
     canPing = false,
   ) {
     const { beat } = _dialect;
+    this._params = Object.assign({}, _dialect.params, params);
     const by = beat ? { interval: 25, timeout: 10 } : { interval: DAY, timeout: DAY };
     this._beat = Object.assign(by, beat);
     this._says = this._beat.by !== "server" && this._beat.say !== undefined;
@@ -220,12 +222,27 @@ export class Translator {
 
   /** How messages of a kind are delivered. Throws TypeError where the dialect cannot spell this one. */
   check(kind: Kind, event: string, data: Json, channel: string): Delivery | undefined {
-    const part = this._part(kind);
-    const name = `the dialect '${this._dialect.name}'`;
-    if (!part) throw new TypeError(`${name} spells no ${kind}`);
-    if (uses(part.say, "channel") === !channel) throw new TypeError(`channel: ${name} ${channel ? "has none" : "needs one"}`);
-    if (!say(part.say, this._vars(0, { event, data, channel: channel || null, id: 1 }))) throw new TypeError(NOTHING);
+    const part = this._spelt(this._part(kind), kind);
+    if (uses(part.say, "channel") === !channel) {
+      throw new TypeError(`channel: the dialect '${this._dialect.name}' ${channel ? "has none" : "needs one"} here`);
+    }
+    this._checkSaid(part.say, { event, data, channel });
     return part.delivery;
+  }
+
+  /** What a channel is subscribed with. Throws TypeError where the dialect cannot spell it. */
+  follow(channel: string, args: Json): void {
+    this._checkSaid(this._spelt(this._dialect.subscribe, "sub").say, { channel, args });
+    this.args.set(channel, args);
+  }
+
+  private _spelt<T>(part: T | null | undefined, what: string): T {
+    if (!part) throw new TypeError(`the dialect '${this._dialect.name}' spells no ${what}`);
+    return part;
+  }
+
+  private _checkSaid(form: Form, given: Found): void {
+    if (say(form, this._vars(0, Object.assign({ id: 1, sub: 1 }, given))) === undefined) throw new TypeError(NOTHING);
   }
 
   // the login
@@ -668,7 +685,7 @@ export class Translator {
   }
 }
 
-const NOTHING = "data: there is nothing to say";
+const NOTHING = "there is nothing to say";
 
 function isNothing(value: Json): value is null | undefined {
   return value === undefined || value === null;

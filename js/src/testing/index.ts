@@ -6,3 +6,4 @@ export type { Shown } from "./markup.js";
 export { View } from "./view.js";
 export type { WebSocketClass } from "./sockets.js";
 export { ManualTimers } from "./timers.js";
+export { checkDialect } from "./check.js";

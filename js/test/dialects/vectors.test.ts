@@ -1,12 +1,28 @@
+import { readFileSync } from "node:fs";
+
 import { describe, expect, test } from "vitest";
 
-import { checkForm, formCases, play, scenarios } from "./vectors.js";
+import * as presets from "heartline/dialects";
+import { checkDialect } from "heartline/testing";
+import { checkFormCase, formCases, play, scenarios, specCases } from "./vectors.js";
 
 const named = (cases: any[]): [string, any][] => cases.map((one) => [one.name, one]);
 
 describe("forms", () => {
-  // whether something is a form at all is checked where dialects are made: by the types, and in Python
-  test.each(named(formCases().filter(({ allowed }) => !allowed)))("%s", (_name, given) => checkForm(given));
+  test.each(named(formCases()))("%s", (_name, given) => checkFormCase(given));
+});
+
+describe("specs", () => {
+  test.each(named(specCases()))("%s", (_name, { dialect, refused }) => {
+    if (refused) expect(() => checkDialect(dialect)).toThrow(TypeError);
+    else expect(checkDialect(dialect)).toBe(dialect);
+  });
+
+  test.each(Object.entries(presets))("the preset %s", (name, preset) => {
+    expect(checkDialect(preset).name).toBe(name);
+    const file = new URL(`../../../protocol/dialects/${name}.json`, import.meta.url);
+    expect(preset).toEqual(JSON.parse(readFileSync(file, "utf8")));
+  });
 });
 
 describe("scenarios", () => {

@@ -6,6 +6,7 @@ import { match, read, say } from "../../src/dialects/forms.js";
 import * as presets from "../../src/dialects/presets.js";
 import type { Dialect } from "../../src/dialects/spec.js";
 import { type Output, Translator } from "../../src/dialects/translator.js";
+import { checkForm } from "../../src/testing/check.js";
 import { expand, same } from "../core/vectors.js";
 
 type Any = any;
@@ -19,6 +20,9 @@ function load(name: string): Any[] {
 /** Every case of forms.json. */
 export const formCases = (): Any[] => load("forms.json");
 
+/** Every case of spec.json. */
+export const specCases = (): Any[] => load("spec.json");
+
 /** Every scenario of client-*.json. */
 export function scenarios(): Any[] {
   const files = readdirSync(FOLDER).filter((name) => name.startsWith("client-"));
@@ -26,11 +30,19 @@ export function scenarios(): Any[] {
 }
 
 /** Do one case of forms.json; throws where something else comes of it. */
-export function checkForm({ name, form, variables, message, base64, known = {}, text, refused, found }: Any): void {
+export function checkFormCase({ name, form, variables, message, base64, known = {}, text, refused, found, allowed }: Any): void {
   const must = (held: boolean, otherwise: unknown): void => {
     if (!held) throw new Error(`${name}: ${JSON.stringify(otherwise)}`);
   };
-  if (variables) {
+  if (allowed) {
+    let wrong = false;
+    try {
+      checkForm(form, "form", allowed);
+    } catch {
+      wrong = true;
+    }
+    must(wrong === refused, wrong);
+  } else if (variables) {
     let said: unknown;
     try {
       said = say(form, variables) ?? null;

@@ -107,6 +107,7 @@ export async function hole(): Promise<{ url: string; sockets: Set<Socket>; close
   const sockets = new Set<Socket>();
   const server: NetServer = createServer((socket) => {
     sockets.add(socket);
+    socket.resume();
     socket.on("error", () => {});
     socket.on("close", () => sockets.delete(socket));
   });
