@@ -1,3 +1,5 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { include: ["test/**/*.test.ts"], testTimeout: 10_000, maxWorkers: 2 } });
+export default defineConfig({
+  define: { CHECKED: "true" },
+  test: { include: ["test/**/*.test.ts"], testTimeout: 10_000, maxWorkers: 2 } });

@@ -5,42 +5,26 @@
  */
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
 import { minify } from "terser";
 
+import { publicNames } from "./public-names.mjs";
+
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
-rmSync("dist", { recursive: true, force: true });
+// What was built before stays until all of it is there anew.
+rmSync("build", { recursive: true, force: true });
+const tsc = ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"];
+execFileSync(process.execPath, tsc, { stdio: "inherit" });
+cpSync("build/types", "build/types-cjs", { recursive: true });
 
-execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { stdio: "inherit" });
-cpSync("dist/types", "dist/types-cjs", { recursive: true });
+/** What applications, the wire and stores see; names of platforms are known to terser, or are in these types. */
+const reserved = [...publicNames("build/types", ["SavedMessage"]), "ifAvailable"];
 
-/** Every word of the public types, of the frames and of what is stored: these names stay. */
-const PUBLIC = [
-  ...["bus", "connect", "connection", "items", "journal", "options", "receipts", "scope", "subscription"].map(
-    (name) => `dist/types/client/${name}.d.ts`,
-  ),
-  ...["errors", "frames", "policy", "saved", "states"].map((name) => `dist/types/core/${name}.d.ts`),
-  "dist/types/dialects/spec.d.ts",
-  // and every word of the code that speaks to a platform, whose names nobody lists
-  ...["client/platform", "client/link", "platforms/browser", "platforms/mini-program", "platforms/detect"].map(
-    (name) => `src/${name}.ts`,
-  ),
-  ...["indexed-db", "key-value", "slots"].map((name) => `src/stores/${name}.ts`),
-];
-const words = PUBLIC.flatMap((name) => readFileSync(name, "utf8").match(/\b[a-zA-Z]\w*/g));
-// of effects.ts only these reach an application
-const items = ["kind", "channel", "epoch", "offset", "event", "data", "after", "to", "reason"];
-const change = ["old", "new", "attempt", "code", "retryIn"];
-// what forms are made of, and what variables in them stand for
-const forms = ["$text", "$one_of", "param", "keep", "now_ms", "id", "event", "data", "channel", "args", "sub", "login"];
-const heard = ["reply", "code", "why", "error", "retry"];
-const reserved = [...new Set([...words, ...items, ...change, ...forms, ...heard])];
-
-/** Bundle one entry and write it in one format. Data keeps all its names. */
-async function bundle(entry, format, out, properties = { reserved, keep_quoted: true }) {
+/** Bundle one entry and write it in one format. */
+async function bundle(entry, format, out, properties) {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -48,6 +32,7 @@ async function bundle(entry, format, out, properties = { reserved, keep_quoted: 
     target: "es2017",
     platform: "neutral",
     write: false,
+    define: { CHECKED: "false" },
   });
   const { code } = await minify(outputFiles[0].text, {
     ecma: 2017,
@@ -65,13 +50,17 @@ async function copy(entry, format, outfile) {
   await build({ entryPoints: [entry], bundle: true, format, platform: "node", target: "node18", outfile });
 }
 
-for (const folder of ["dist/esm", "dist/cjs", "dist/testing"]) mkdirSync(folder, { recursive: true });
-await bundle("src/index.ts", "esm", "dist/esm/index.js");
-await bundle("src/index.ts", "cjs", "dist/cjs/index.js");
-await bundle("src/dialects/presets.ts", "esm", "dist/esm/dialects.js", false);
-await bundle("src/dialects/presets.ts", "cjs", "dist/cjs/dialects.js", false);
-await copy("src/testing/index.ts", "esm", "dist/testing/index.js");
-await copy("src/testing/index.ts", "cjs", "dist/testing/index.cjs");
+for (const folder of ["build/esm", "build/cjs", "build/testing"]) mkdirSync(folder, { recursive: true });
+for (const format of ["esm", "cjs"]) {
+  await bundle("src/index.ts", format, `build/${format}/index.js`, { reserved, keep_quoted: true });
+  // forms are data, which keeps its names
+  await bundle("src/dialects/presets.ts", format, `build/${format}/dialects.js`, { regex: /^_/ });
+}
+await copy("src/testing/index.ts", "esm", "build/testing/index.js");
+await copy("src/testing/index.ts", "cjs", "build/testing/index.cjs");
 
 const commonjs = JSON.stringify({ type: "commonjs" });
-for (const folder of ["dist/cjs", "dist/types-cjs"]) writeFileSync(`${folder}/package.json`, commonjs);
+for (const folder of ["build/cjs", "build/types-cjs"]) writeFileSync(`${folder}/package.json`, commonjs);
+
+rmSync("dist", { recursive: true, force: true });
+renameSync("build", "dist");

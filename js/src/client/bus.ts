@@ -13,7 +13,7 @@ import type { Json } from "../core/frames.js";
 import { checkName } from "../core/names.js";
 import type { Entry } from "./items.js";
 import { Lane } from "./lane.js";
-import { isThenable } from "./platform.js";
+import { proceed } from "./platform.js";
 
 const MOST_VOLATILE = 1000;
 
@@ -56,11 +56,11 @@ export class Bus {
 
   constructor(
     handled: (arrival: Arrival) => void,
-    private readonly _trace: (what: string, details: Record<string, unknown>) => void,
+    private readonly _trace: (what: string, details: object) => void,
   ) {
     this.lane = new Lane(
       (arrival) => this._handle(arrival),
-      (arrival) => arrival.item.kind !== "volatile" && handled(arrival),
+      handled,
       (error) => this.report(error),
     );
   }
@@ -71,22 +71,33 @@ export class Bus {
     if (typeof handler !== "function") throw new TypeError("handler must be a function");
     const one = { handler, once };
     this._handlers.set(event, [...this._of(event), one]);
-    return () => this._remove(event, (other) => other === one);
+    return () => this._remove(event, one);
   }
 
   /** Remove one handler, or all of the event. One that is not there is no error. */
   off(event: string, handler?: Handler): void {
-    this._remove(event, (one) => !handler || one.handler === handler);
+    for (const one of this._of(event)) if (!handler || one.handler === handler) this._remove(event, one);
   }
 
   /** Call the handlers of an event now. A promise where one of them has to be waited for. */
-  emit(event: string, data: unknown, item?: Entry | Volatile): unknown {
-    return this._callAll(event, this._of(event), data, item);
+  emit(event: string, data: unknown, item?: Entry | Volatile, handlers = this._of(event)): unknown {
+    const [one, ...others] = handlers;
+    if (!one) return;
+    if (one.once) this._remove(event, one);
+    // One after another; those behind one that returns a promise when that is done.
+    return proceed(
+      () => one.handler(data, item),
+      () => this.emit(event, data, item, others),
+      (error) => {
+        this.report(error, event);
+        return this.emit(event, data, item, others);
+      },
+    );
   }
 
   /** Tell what went wrong where nobody can catch it. */
-  report(error: unknown): void {
-    if (this._of("@error").length) this.emit("@error", error);
+  report(error: unknown, event?: string): void {
+    if (event !== "@error" && this._of("@error").length) this.emit("@error", error);
     else console.error(error);
   }
 
@@ -94,10 +105,7 @@ export class Bus {
   put(arrival: Arrival): boolean {
     const { item } = arrival;
     if (item.kind === "volatile") {
-      if (this._volatile >= MOST_VOLATILE || !this._of(item.event).length) {
-        this._letGo(item);
-        return false;
-      }
+      if (this._volatile >= MOST_VOLATILE || !this._of(item.event).length) return this._letGo(item);
       this._volatile++;
     }
     this.lane.queue.push(arrival);
@@ -108,52 +116,24 @@ export class Bus {
     return this._handlers.get(event) || [];
   }
 
-  private _remove(event: string, which: (one: Registered) => boolean): void {
-    this._handlers.set(
-      event,
-      this._of(event).filter((one) => !which(one)),
-    );
-    if (!this._of(event).length) this._handlers.delete(event);
+  private _remove(event: string, which: Registered): void {
+    const rest = this._of(event).filter((one) => one !== which);
+    if (rest.length) this._handlers.set(event, rest);
+    else this._handlers.delete(event);
   }
 
   private _handle({ item }: Arrival): unknown {
     if (item.kind === "gap") {
       if (this._of("@gap").length) return this.emit("@gap", item);
-      console.warn(`heartline: events may be lost (${item.reason}), and "@gap" has no handler`);
-      return;
+      return console.warn(`heartline: events may be lost (${item.reason}), and "@gap" has no handler`);
     }
     if (item.kind === "volatile") this._volatile--;
     if (!this._of(item.event).length) this._letGo(item);
     return this.emit(item.event, item.data, item);
   }
 
-  private _letGo({ channel, event }: EntryItem | Volatile): void {
+  private _letGo({ channel, event }: EntryItem | Volatile): false {
     this._trace("client.let_go", { channel, event });
-  }
-
-  /** One after another; those behind one that returns a promise when that is done. */
-  private _callAll(event: string, handlers: Registered[], data: unknown, item?: Entry | Volatile): unknown {
-    for (let i = 0; i < handlers.length; i++) {
-      const one = handlers[i]!;
-      if (one.once) this._remove(event, (other) => other === one);
-      try {
-        const result = one.handler(data, item);
-        if (isThenable(result)) {
-          const rest = (): unknown => this._callAll(event, handlers.slice(i + 1), data, item);
-          return result.then(rest, (error) => {
-            this._failed(event, error);
-            return rest();
-          });
-        }
-      } catch (error) {
-        this._failed(event, error);
-      }
-    }
-    return;
-  }
-
-  private _failed(event: string, error: unknown): void {
-    if (event === "@error") console.error(error);
-    else this.report(error);
+    return false;
   }
 }

@@ -13,13 +13,13 @@ import { checkChannel, checkName } from "../core/names.js";
 import type { Kind } from "../core/outbox.js";
 import { positive } from "../core/policy.js";
 import type { State } from "../core/states.js";
-import type { Delivery } from "../dialects/spec.js";
 import type { Handler, OwnEvents, Volatile } from "./bus.js";
 import type { Entry } from "./items.js";
 import { checkUrl, encodeJson, type Options } from "./options.js";
+import type { Delivery } from "../dialects/spec.js";
 import { Receipt } from "./receipts.js";
 import { Scope } from "./scope.js";
-import { Shell } from "./shell.js";
+import { makeShell, type Shell } from "./shell.js";
 import { Feed, type SubscribeOptions, Subscription } from "./subscription.js";
 
 /** How to send. `expires`: seconds after which it is not worth sending any more. `delivery`: "at_most_once" as a rule. */
@@ -58,7 +58,7 @@ export class Connection {
     this.url = checkUrl(url);
     const { login } = _options;
     if (typeof login !== "function") encodeJson("login", login);
-    this._shell = new Shell(url, _options);
+    this._shell = makeShell(url, _options);
     const { on = {} } = _options;
     for (const event of Object.keys(on)) this.on(event, on[event]!);
   }
@@ -67,24 +67,24 @@ export class Connection {
 
   /** Where it stands. */
   get state(): State {
-    return this._shell.state;
+    return this._shell.state();
   }
 
   /** The session's public name; null before the first welcome. */
   get sessionId(): string | null {
-    const { machine } = this._shell;
-    return machine && machine.session;
+    const machine = this._shell.machine();
+    return machine && machine.session();
   }
 
   /** Messages that have no outcome yet. */
   get pending(): number {
-    const { machine } = this._shell;
-    return machine ? machine.outbox.size : this._early;
+    const machine = this._shell.machine();
+    return machine ? machine.outbox.messages.size : this._early;
   }
 
   /** Receipts of the messages that an earlier process left in the store, oldest first; empty until it is read. */
   get restored(): readonly Receipt[] {
-    return this._shell.restored;
+    return this._shell.restored();
   }
 
   /** Resolves when messages flow. Rejects after `timeout` seconds, with `GaveUp`, and with what refused the connection. */
@@ -101,7 +101,7 @@ export class Connection {
   room(timeout?: number): Promise<void> {
     const { messages, bytes } = this._shell.policy.outbox;
     return this._shell.until(() => {
-      const { machine } = this._shell;
+      const machine = this._shell.machine();
       return this.pending < messages && (machine ? machine.outbox.bytes : this._earlyBytes) < bytes;
     }, timeout);
   }
@@ -112,7 +112,7 @@ export class Connection {
   hold(who: unknown = this): void {
     if (this.state === "closed") this._shell.begin();
     this._holders.add(who);
-    if (!this._shell.held) this._shell.hold(true);
+    if (!this._shell.held()) this._shell.hold(true);
   }
 
   /**
@@ -131,11 +131,9 @@ export class Connection {
 
   /** The person wants it now: dial at once if waiting, given up, refused or closed; probe the link if open. */
   retry(): void {
-    const shell = this._shell;
     if (this.state === "closed") return this.hold();
-    if (!shell.held) this.hold();
-    shell.ready((machine) => machine.retryNow(shell.now));
-    shell.run();
+    if (!this._shell.held()) this.hold();
+    this._shell.ready((machine) => machine.retryNow());
   }
 
   /** The network or the application's place on the screen changed: dial at once if waiting, probe the link if open. */
@@ -204,52 +202,46 @@ export class Connection {
   private _queue(kind: Kind, event: string, data: unknown, target: string, options: SendOptions): Receipt {
     const shell = this._shell;
     const text = encodeJson("data", data);
-    const part = shell.translator && shell.translator.check(kind, event, data, target);
-    const { expires: expiresIn, delivery = part || "at_most_once" } = options;
+    const usual = shell.speech && shell.speech.check(kind, event, data, target);
+    const { expires: expiresIn, delivery = usual || "at_most_once" } = options;
     const idempotent = delivery === "at_least_once";
-    if (!idempotent && delivery !== "at_most_once") {
-      throw new TypeError("delivery must be 'at_most_once' or 'at_least_once'");
-    }
+    if (!idempotent && delivery !== "at_most_once") throw new TypeError("delivery must be 'at_most_once' or 'at_least_once'");
     const refusal = shell.refusal();
     if (refusal) throw refusal;
-    const late = !shell.machine;
+    const late = !shell.machine();
     if (late) {
       checkName(event, "event");
       const { messages, bytes } = shell.policy.outbox;
-      if (this._early >= messages || this._earlyBytes + text.length > bytes) {
-        throw new OutboxFull(this._early, this._earlyBytes);
-      }
+      if (this._early >= messages || this._earlyBytes + text.length > bytes) throw new OutboxFull(this._early, this._earlyBytes);
       this._early++;
       this._earlyBytes += text.length;
     }
-    const receipt = new Receipt(event, () => shell.deadEnd());
+    const receipt = new Receipt(event, shell.deadEnd);
     shell.ready((machine) => {
       this._early = this._earlyBytes = 0;
       if (receipt.outcome) return; // taken back before the store was read
       try {
-        const n = machine.send(kind, event, text, shell.now, { target, expiresIn, idempotent });
-        receipt.n = n;
-        shell.receipts.set(n, receipt);
+        receipt.n = machine.send(kind, event, text, { target, expiresIn, idempotent });
+        shell.receipts.set(receipt.n, receipt);
       } catch (error) {
         if (!late) throw error;
         receipt.fail(error);
       }
     });
-    shell.run();
     return receipt;
   }
 
   /** Nobody waits for it any more: withdraw it if it was never written. */
   private _takeBack(receipt: Receipt): void {
     const { n } = receipt;
-    const shell = this._shell;
+    const { receipts, machine, run, speech } = this._shell;
     if (n === null) {
       receipt.settle("expired", null, "the store was not read in time");
-    } else if (shell.receipts.delete(n)) {
-      shell.forget(n);
-      if (shell.machine!.withdraw(n, shell.now)) receipt.settle("expired", null, `not in time: ${shell.last ? shell.last.reason : ""}`);
+    } else if (receipts.delete(n)) {
+      if (speech) speech.forget(n);
+      if (machine()!.withdraw(n)) receipt.settle("expired", null, "not in time");
       else receipt.fail(new RequestTimeout("no reply in time: it was sent and may still be handled", n));
-      shell.run();
+      run();
     }
   }
 
@@ -263,29 +255,24 @@ export class Connection {
    * entries are "join" and "leave"; it can be followed once.
    */
   subscribe<T = unknown>(channel: string, options: SubscribeOptions<T> = {}): Subscription<T> {
-    checkChannel(channel, "channel");
-    const { args } = options;
-    const place = placeOf(options.since);
-    const shell = this._shell;
-    const { feeds } = shell;
-    if (this.state === "closed") throw shell.refusal()!;
+    checkChannel(channel);
+    const place = placeSince(options.since);
+    const { feeds, ready, refusal, owner, speech } = this._shell;
+    if (this.state === "closed") throw refusal()!;
     let feed = feeds.get(channel);
-    if (feed && (place || channel[0] === "@")) {
-      throw new RangeError(`channel: ${channel} is followed already on this connection: close that subscription or share it`);
-    }
     if (!feed) {
-      const made = new Feed(channel, shell);
+      const made = new Feed(channel, owner);
       feeds.set(channel, (feed = made));
       if (place && place[0] !== null) made.place = { epoch: place[0], offset: place[1] };
-      shell.ready((machine) => {
+      ready((machine) => {
         if (feeds.get(channel) !== made) return;
-        if (shell.translator) shell.translator.args.set(channel, args);
-        machine.subscribe(channel, shell.now, place);
+        if (speech) speech.args(channel, options.args);
+        machine.subscribe(channel, place);
       });
+    } else if (place || channel[0] === "@") {
+      throw new RangeError(`channel: ${channel} is followed already: close that subscription or share it`);
     }
-    const subscription = new Subscription<T>(feed, options);
-    shell.run();
-    return subscription;
+    return new Subscription<T>(feed, options);
   }
 
   /**
@@ -324,7 +311,7 @@ export class Connection {
 }
 
 /** What to ask the server for; undefined: from now on, or where an earlier process had got. */
-function placeOf(since: SubscribeOptions<unknown>["since"]): [string | null, number] | undefined {
+function placeSince(since: SubscribeOptions<unknown>["since"]): [string | null, number] | undefined {
   if (since === undefined || since === "now") return;
   const { epoch, offset } = typeof since === "object" ? since : { epoch: null, offset: since === "beginning" ? 0 : since };
   if (Number.isInteger(offset) && offset >= 0) return [epoch, offset];

@@ -49,26 +49,26 @@ export class Journal {
 
   /** Write what was put; whether something has been written when this returns. */
   flush(): boolean {
-    if (this._writing || !this._changes.size) return false;
+    if (this._writing) return false;
     const changes = [...this._changes];
-    const after = this._after;
-    this._changes = new Map();
-    this._after = [];
+    const after = this._after.splice(0);
+    if (!changes.length) {
+      this._idle.splice(0).forEach((call) => call());
+      return false;
+    }
+    this._changes.clear();
     this._writing = true;
     let late = false;
     const end = (): void => {
       this._writing = false;
-      for (const call of after) call();
+      after.forEach((call) => call());
       if (late) this._done();
-      if (!this._changes.size && !this._writing) for (const call of this._idle.splice(0)) call();
+      this.flush();
     };
     proceed(
       () => this._store.write(changes),
       end,
-      (error) => {
-        this._failed(error);
-        end();
-      },
+      (error) => (this._failed(error), end()),
     );
     late = true;
     return !this._writing;
@@ -79,7 +79,6 @@ export class Journal {
     return new Promise((resolve) => {
       this._idle.push(resolve);
       this.flush();
-      if (!this._writing && !this._changes.size) for (const call of this._idle.splice(0)) call();
     });
   }
 }

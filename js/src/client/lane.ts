@@ -32,10 +32,7 @@ export class Lane<T> {
       proceed(
         () => this._handle(item),
         end,
-        (error) => {
-          this._report(error);
-          end();
-        },
+        (error) => (this._report(error), end()),
       );
       late = true;
     }

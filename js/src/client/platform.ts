@@ -53,20 +53,24 @@ export const systemTimers: Timers = {
   },
 };
 
-/** Go on with a value that is there or comes: `then` or `or` is called once, at once where that is possible. */
-export function proceed<T>(make: () => T | PromiseLike<T>, then: (value: T) => void, or: (error: unknown) => void): void {
+/**
+ * Go on with a value that is there or comes: `then` or `or` is called once, at once where that is possible. Returns what
+ * that returned, or a promise of it.
+ */
+export function proceed<T>(make: () => T | PromiseLike<T>, then: (value: T) => unknown, or: (error: unknown) => unknown): unknown {
   let value: T | PromiseLike<T>;
   try {
     value = make();
   } catch (error) {
-    or(error);
-    return;
+    return or(error);
   }
-  if (isThenable(value)) value.then(then, or);
-  else then(value);
+  return isThenable(value) ? value.then(then, or) : then(value);
 }
 
 /** Whether a value is a promise of one. */
 export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return !!value && typeof (value as PromiseLike<T>).then === "function";
+  return typeof Object(value).then === "function";
 }
+
+/** Do nothing. */
+export function nothing(): void {}

@@ -10,11 +10,7 @@ import { Expired, type HeartlineError, OutcomeUnknown, Rejected } from "../core/
 import type { Json } from "../core/frames.js";
 import type { Outcome } from "../core/outbox.js";
 
-interface Waiter {
-  resolve(reply: Json): void;
-  reject(error: unknown): void;
-  readonly patient: boolean;
-}
+type Waiter = [resolve: (reply: Json) => void, reject: (error: unknown) => void, patient: boolean];
 
 /** What `send` and `publish` return: the message's number, and its outcome as soon as there is one. */
 export class Receipt {
@@ -22,9 +18,10 @@ export class Receipt {
   n: number | null = null;
   /** How the message ended; null: it has not. */
   outcome: Outcome | null = null;
-  private _error: unknown = null;
-  private _reply: Json = null;
   private _waiters: Waiter[] = [];
+  private _over = false;
+  private _error: unknown;
+  private _reply: Json;
 
   constructor(
     /** The name of the message. */
@@ -45,8 +42,8 @@ export class Receipt {
 
   /** @internal As `handled`; one that is patient waits on where no outcome can come for now. */
   wait(patient: boolean): Promise<Json> {
-    return new Promise((resolve, reject) => {
-      this._waiters.push({ resolve, reject, patient });
+    return new Promise((...settle) => {
+      this._waiters.push([...settle, patient]);
       const error = this._deadEnd();
       if (this._over) this._tell();
       else if (error) this.wake(error);
@@ -57,38 +54,29 @@ export class Receipt {
   settle(outcome: Outcome, body: Json, reason: string): void {
     this.outcome = outcome;
     this._reply = body;
-    if (outcome !== "handled") this._error = errorOf(this.event, outcome, body, reason);
-    this._tell();
+    this.fail(outcome === "handled" ? null : errorOf(this.event, outcome, body, reason));
   }
 
-  /** @internal Its outcome will not be known here. */
+  /** @internal It has ended, without an outcome that is known here where that is an error. */
   fail(error: unknown): void {
+    this._over = true;
     this._error = error;
     this._tell();
   }
 
   /** @internal Nobody can tell how it ends: those who do not wait for that learn of it. */
   wake(error: HeartlineError): void {
-    this._waiters = this._waiters.filter(({ patient, reject }) => patient || reject(error));
-  }
-
-  private get _over(): boolean {
-    return this.outcome !== null || this._error !== null;
+    this._waiters = this._waiters.filter(([, reject, patient]) => patient || reject(error));
   }
 
   private _tell(): void {
-    for (const { resolve, reject } of this._waiters.splice(0)) {
-      if (this._error) reject(this._error);
-      else resolve(this._reply);
-    }
+    for (const [resolve, reject] of this._waiters.splice(0)) this._error ? reject(this._error) : resolve(this._reply);
   }
 }
 
 function errorOf(event: string, outcome: Outcome, body: Json, reason: string): HeartlineError {
   if (outcome === "expired") return new Expired(`'${event}' was never sent: ${reason}`);
-  if (outcome === "unknown") {
-    return new OutcomeUnknown(`'${event}' was sent, and nobody knows whether it was handled: ${reason}`);
-  }
+  if (outcome === "unknown") return new OutcomeUnknown(`'${event}' was sent, and nobody knows its outcome: ${reason}`);
   const details = body as { code: string; message?: string };
   return new Rejected(details.code, details.message || "", details);
 }

@@ -81,10 +81,9 @@ export class Feed {
   /** One reader is done with this. */
   done(shared: Shared): void {
     shared.left--;
-    while (this._pending.length && this._pending[0]!.left <= 0) {
+    while (this._pending.length && !this._pending[0]!.left) {
       const { arrival } = this._pending.shift()!;
-      const item = arrival.item as Entry | Gap;
-      this.place = { epoch: item.epoch, offset: item.kind === "gap" ? item.to : item.offset };
+      this.place = placeOf(arrival.item as Entry | Gap);
       this.owner.handled(arrival);
     }
   }
@@ -101,7 +100,13 @@ export class Feed {
   }
 }
 
+/** Behind an entry or a gap. */
+export function placeOf(item: Entry | Gap): Place & { epoch: string } {
+  return { epoch: item.epoch, offset: item.kind === "gap" ? item.to : item.offset };
+}
+
 type Result<T> = IteratorResult<Entry<T> | Gap, undefined>;
+type Settle<T> = [resolve: (result: T) => void, reject: (error: unknown) => void];
 
 /**
  * What `subscribe` returns. With `onEntry` leave it alone; otherwise iterate: `for await (const item of subscription)`
@@ -110,9 +115,9 @@ type Result<T> = IteratorResult<Entry<T> | Gap, undefined>;
 export class Subscription<T = unknown> {
   private readonly _lane: Lane<Shared | (() => unknown)>;
   private _closed = false;
-  private _held: Shared | null = null;
-  private _waiters: { resolve(result: Result<T>): void; reject(error: unknown): void }[] = [];
-  private _readies: { resolve(): void; reject(error: unknown): void }[] = [];
+  private _held: Shared | undefined;
+  private readonly _waiters: Settle<Result<T>>[] = [];
+  private readonly _readies: Settle<void>[] = [];
 
   constructor(
     private readonly _feed: Feed,
@@ -120,8 +125,8 @@ export class Subscription<T = unknown> {
   ) {
     this._lane = new Lane(
       (item) => (typeof item === "function" ? item() : this._handle(item.arrival.item as Entry<T> | Gap)),
-      (item) => typeof item === "function" || _feed.done(item),
-      (error) => _feed.owner.report(error),
+      (item) => this._done(item),
+      _feed.owner.report,
     );
     _feed.readers.push(this as Subscription<unknown>);
     if (_feed.granted) this.grant();
@@ -144,27 +149,19 @@ export class Subscription<T = unknown> {
 
   /** Whether nothing more will come: closed here, or refused by the server. */
   get closed(): boolean {
-    return this._closed || this._feed.over !== null;
+    return this._closed || !!this._feed.over;
   }
 
   /** Wait until the server has granted the subscription. Rejects as iterating does. */
   ready(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this._readies.push({ resolve, reject });
-      this.wake();
-    });
+    return this._wait(this._readies);
   }
 
   /** The next item; the one before counts as handled. For `for await`. */
   next(): Promise<Result<T>> {
-    if (this._options.onEntry) throw new TypeError("this subscription has a callback, it cannot be iterated as well");
-    const held = this._held;
-    this._held = null;
-    if (held) this._feed.done(held);
-    return new Promise((resolve, reject) => {
-      this._waiters.push({ resolve, reject });
-      this.wake();
-    });
+    if (this._options.onEntry) throw new TypeError("a subscription with a callback cannot be iterated");
+    this._letGo();
+    return this._wait(this._waiters);
   }
 
   /** Leaving a loop closes the subscription. For `for await`. */
@@ -184,10 +181,13 @@ export class Subscription<T = unknown> {
     this._closed = true;
     const { readers, owner } = this._feed;
     readers.splice(readers.indexOf(this as Subscription<unknown>), 1);
-    const rest = [this._held, ...this._lane.queue.splice(0)];
-    this._held = null;
-    if (!readers.length) owner.unfollow(this._feed);
-    else for (const item of rest) if (item && typeof item === "object") this._feed.done(item);
+    const rest = this._lane.queue.splice(0);
+    if (readers.length) {
+      this._letGo();
+      rest.forEach((item) => this._done(item));
+    } else {
+      owner.unfollow(this._feed);
+    }
     this.wake();
   }
 
@@ -208,9 +208,9 @@ export class Subscription<T = unknown> {
 
   /** @internal Nothing more comes. */
   end(error: HeartlineError, tell: boolean): void {
-    const { onEntry, onEnd } = this._options;
+    const { onEntry, onEnd = this._feed.owner.report } = this._options;
     if (!tell) this._lane.queue.length = 0;
-    else if (onEntry) this.take(() => (onEnd ? onEnd(error) : this._feed.owner.report(error)));
+    else if (onEntry) this.take(() => onEnd(error));
     this.wake();
   }
 
@@ -219,17 +219,33 @@ export class Subscription<T = unknown> {
     const { over, granted, owner } = this._feed;
     const { queue } = this._lane;
     const error = over || (this._closed ? new Error("this subscription was closed") : owner.deadEnd());
-    if (granted || error) {
-      for (const { resolve, reject } of this._readies.splice(0)) error ? reject(error) : resolve();
-    }
+    if (granted || error) for (const [resolve, reject] of this._readies.splice(0)) error ? reject(error) : resolve();
     while (this._waiters.length && (queue.length || error)) {
-      const { resolve, reject } = this._waiters.shift()!;
+      const [resolve, reject] = this._waiters.shift()!;
       if (queue.length) {
         this._held = queue.shift() as Shared;
         resolve({ done: false, value: this._held.arrival.item as Entry<T> | Gap });
       } else if (this._closed) resolve({ done: true, value: undefined });
       else reject(error);
     }
+  }
+
+  private _wait<R>(waiters: Settle<R>[]): Promise<R> {
+    return new Promise((...settle) => {
+      waiters.push(settle);
+      this.wake();
+    });
+  }
+
+  /** Done with what was handed over last. */
+  private _letGo(): void {
+    const held = this._held;
+    this._held = undefined;
+    if (held) this._feed.done(held);
+  }
+
+  private _done(item: Shared | (() => unknown)): void {
+    if (typeof item !== "function") this._feed.done(item);
   }
 
   private _handle(item: Entry<T> | Gap): unknown {

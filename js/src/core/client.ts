@@ -1,14 +1,19 @@
 /**
  * The client machine: one session over many links (PROTOCOL 2, 5, 6, 7).
  *
- * Call an input (each takes `now`, seconds of a clock), then carry out what `drain()` returns, in order, then arrange to
- * call `tick` at `nextDeadline()`. Nothing here waits, draws ids or looks at a clock. Which link there is and when to
- * dial is the business of `Road`; messages, of `Upstream`; channels, of `Downstream`.
+ * Call an input, then carry out what `drain()` returns, in order, then arrange to call `tick` at `nextDeadline()`.
+ * Nothing here waits or draws ids, and time is what `clock` says. Which link there is and when to dial is the business of
+ * `Road`; messages, of `Outbox`; channels, of `Downstream`.
  *
  * - input of an older attempt changes nothing (vectors: road.json);
  * - close is immediate and final in every state: nothing is dialled or sent after it (test: close is final);
  * - nothing numbered precedes welcome, nor, where the outbox is durable, the session's being stored
  *   (vectors: handshake.json, durable.json);
+ * - one definite outcome for each message (vectors: upstream.json);
+ * - a session that was lost turns what was written into `unknown`, unless repeating is harmless, and carries the rest
+ *   over (vectors: handshake.json);
+ * - nothing above the server's limit is ever written (vectors: upstream.json);
+ * - session and key are known together or not at all (vectors: handshake.json);
  * - a link that breaks the protocol is left, and costs no message (test: a broken server costs no message);
  * - resting loses nothing: the session goes on when somebody connects again (test: resting loses nothing).
  */
@@ -18,22 +23,21 @@ import { Clock } from "./clock.js";
 import { classify, Code, REFUSALS } from "./codes.js";
 import { Reader } from "./cursors.js";
 import { Due } from "./deadlines.js";
-import { Downstream } from "./downstream.js";
-import type { Effect } from "./effects.js";
+import { makeDownstream } from "./downstream.js";
+import { Do, type Effect } from "./effects.js";
 import { BadFrame, ConnectionClosed } from "./errors.js";
 import { type ClientCodec, type DownFrame, INBOX, type Json, type Place, type Refused, type UpFrame, type Welcome } from "./frames.js";
-import { Identity } from "./identity.js";
 import { Liveness } from "./liveness.js";
 import { checkChannel, checkName } from "./names.js";
-import { type Kind, type Message, Outbox, sizeOf } from "./outbox.js";
+import { type Kind, Outbox, sizeOf, SPAN } from "./outbox.js";
 import type { ClientPolicy } from "./policy.js";
-import { Road } from "./road.js";
-import type { Saved, SavedMessage } from "./saved.js";
-import type { State } from "./states.js";
-import { Upstream } from "./upstream.js";
+import { makeRoad } from "./road.js";
+import type { Saved } from "./saved.js";
+import { bytesOf } from "./text.js";
 
 const AT_DELAY = 0.1;
 const FLOOR_DELAY = 1;
+const NUMBER_BLOCK = 1024;
 
 /** What a message may bring beside its event and data. `expiresIn`: seconds, unless it was written to a link before. */
 export interface SendOptions {
@@ -42,429 +46,415 @@ export interface SendOptions {
   readonly idempotent?: boolean | undefined;
 }
 
-/** One client. `instance` is random for each process; `saved` is null for an outbox in memory. */
-export class ClientMachine {
-  private _effects: Effect[] = [];
-  private readonly _me: Identity;
-  private readonly _clock = new Clock();
-  private readonly _road: Road;
-  private readonly _down: Downstream;
-  private readonly _up: Upstream;
-  private _life = new Liveness({ interval: 1, timeout: 1 }, 0); // no link has this one
-  private readonly _places = new Map<string, Place>();
-  private _proof = true;
+/** One client. */
+export type ClientMachine = ReturnType<typeof clientMachine>;
 
-  constructor(
-    private readonly _policy: ClientPolicy,
-    private readonly _codec: ClientCodec,
-    random: Random,
-    instance: string,
-    saved: Saved | null = null,
-    about: Readonly<Record<string, Json>> = {},
-  ) {
-    const effects = this._effects;
-    const write = (frame: UpFrame): void => this._write(frame);
-    this._me = new Identity(instance, about, saved, effects);
-    this._road = new Road(_policy, random, effects, this._clock, () => this._down.lost());
-    const { retry } = this._road;
-    const outbox = new Outbox(_policy.outbox, saved !== null, 1);
-    this._down = new Downstream(retry, effects, write);
-    if (saved) this._restore(saved, outbox);
-    this._up = new Upstream(outbox, effects, write, (frame) => _codec.encode(frame));
-  }
+/** Make one. `instance` is random for each process; `saved` is null for an outbox in memory. */
+export function clientMachine(
+  policy: ClientPolicy,
+  codec: ClientCodec,
+  random: Random,
+  instance: string,
+  clock: () => number,
+  saved: Saved | null = null,
+  about: Readonly<Record<string, Json>> = {},
+) {
+  const effects: Effect[] = [];
+  const time = new Clock(clock);
+  const now = (): number => time.now();
+  const places = new Map<string, Place>();
+  let session: string | null = null;
+  let key: string | null = null;
+  let stored = !saved; // whether numbered messages may be written in this session
+  let largest = 1 << 20;
+  let life = new Liveness({ interval: 1, timeout: 1 }, 0); // no link has this one
+  let proof = true; // whether what is being taken in shows that somebody is there
 
-  private _restore(saved: Saved, outbox: Outbox): void {
+  const transmit = (text: string): void => void effects.push([Do.TRANSMIT, road.link(), text]);
+  const write = (frame: UpFrame): void => transmit(codec.encode(frame));
+  const road = makeRoad(policy, random, effects, now, () => down.lost());
+  const { due, up, abandon, retry } = road;
+  const down = makeDownstream(retry, effects, write);
+  const outbox = new Outbox(policy.outbox, !!saved, (message, outcome, reason, body) => {
+    effects.push([Do.SETTLE, message, outcome, body, reason]);
+    if (saved) effects.push([Do.FORGET, message.n]);
+  });
+
+  if (saved) {
     const { messages = [], nextNumber = 1, cursors = {} } = saved;
-    outbox.restore(messages.map(messageOf), nextNumber);
-    for (const channel of Object.keys(cursors)) this._places.set(channel, cursors[channel]!);
-    const inbox = this._places.get(INBOX);
-    if (inbox) {
-      this._places.delete(INBOX);
-      this._down.subscribe(new Reader(INBOX, ...inbox));
+    outbox.restore(
+      messages.map(({ n, kind, event, data, target = "", idempotent = false }) => {
+        const size = sizeOf(event, target, data);
+        return { n, kind, event, data, target, idempotent, size, expiresAt: Infinity, written: true };
+      }),
+      nextNumber,
+    );
+    for (const channel of Object.keys(cursors)) {
+      if (channel === INBOX) down.subscribe(new Reader(INBOX, ...cursors[channel]!));
+      else places.set(channel, cursors[channel]!);
+    }
+    if (saved.session && saved.key) {
+      session = saved.session;
+      key = saved.key;
+      stored = true;
     }
   }
+  let reserved = outbox.nextNumber;
 
-  // what the shell reads
+  // the way up
 
-  /** Where the connection stands. */
-  get state(): State {
-    return this._road.state;
-  }
+  /** Let the server forget the answers we have: where that is worth a frame, or where all is quiet. */
+  const tellFloor = (idle: boolean): void => {
+    if (outbox.floorIsNews(idle)) write(["settled", (outbox.told = outbox.floor())]);
+  };
 
-  /** The session to come back to. */
-  get session(): string | null {
-    return this._me.session;
-  }
-
-  /** What waits to be settled. */
-  get outbox(): Outbox {
-    return this._up.outbox;
-  }
-
-  /** Take the effects that have come up, in order. Carry them out before the next input. */
-  drain(): Effect[] {
-    return this._effects.splice(0);
-  }
-
-  /** When to call `tick`; null: not at all. */
-  nextDeadline(): number | null {
-    let at = this._road.deadlines.next();
-    if (this._road.up) at = Math.min(at, this._life.nextDeadline());
-    if (this.state !== "closed") at = Math.min(at, this.outbox.nextExpiry());
-    return at === Infinity ? null : this._clock.outside(at);
-  }
-
-  // inputs from the person
-
-  /** Begin. */
-  connect(now: number): void {
-    this._clock.tell(now);
-    if (this.state === "idle") this._road.dial("connect");
-  }
-
-  /**
-   * Queue a message and return its number. `data` is JSON text, `target` the channel of a publication.
-   *
-   * Throws OutboxFull (try again after `room`), ConnectionClosed, TypeError, RangeError.
-   */
-  send(kind: Kind, event: string, data: string, now: number, options: SendOptions = {}): number {
-    now = this._clock.tell(now);
-    if (this.state === "closed") throw new ConnectionClosed("this connection was closed");
-    const { target = "", expiresIn = Infinity, idempotent = false } = options;
-    checkName(event, "event");
-    if (kind === "pub") checkName(target, "channel");
-    if (!(expiresIn >= 0)) throw new RangeError("expires must be seconds from now");
-    const size = sizeOf(event, target, data);
-    this._up.makeRoom(size);
-    const n = this.outbox.nextNumber;
-    const expiresAt = now + expiresIn;
-    this._up.send({ n, kind, event, data, target, expiresAt, idempotent, size, written: false });
-    this._pump();
-    return n;
-  }
-
-  /** Take back message n if it was never written; it then ends as expired. */
-  withdraw(n: number, now: number): boolean {
-    this._clock.tell(now);
-    return this._up.withdraw(n);
-  }
-
-  /**
-   * Follow a channel behind `offset` (epoch null: whatever epoch there is).
-   *
-   * Without an offset: from where a process before this one had got, else from the channel's head. A channel that is
-   * followed already begins anew: report nothing as handled that came before. Throws ConnectionClosed, TypeError,
-   * RangeError.
-   */
-  subscribe(channel: string, now: number, place?: Place): void {
-    this._clock.tell(now);
-    checkChannel(channel, "channel");
-    if (this.state === "closed") throw new ConnectionClosed("this connection was closed");
-    const [epoch, offset] = place || this._places.get(channel) || [null, null];
-    this._places.delete(channel);
-    this._down.subscribe(new Reader(channel, epoch, offset));
-    this._await();
-  }
-
-  /** Follow it no longer, and forget how far it was handled. */
-  unsubscribe(channel: string, now: number): void {
-    this._clock.tell(now);
-    const known = this._places.delete(checkChannel(channel, "channel"));
-    if ((this._down.unsubscribe(channel) || known) && this.outbox.durable) {
-      this._effects.push({ do: "forget_cursor", channel });
-    }
-    this._await();
-  }
-
-  /** The application is done with everything up to an item that `arrived` brought. `size`: as it came with it. */
-  handled(channel: string, epoch: string, offset: number, size: number, now: number): void {
-    now = this._clock.tell(now);
-    if (!this._down.handled(channel, epoch, offset, size)) this._leaveHole();
-    this._planAt(now);
-  }
-
-  /** The person wants it now: dial at once if waiting, given up or refused; probe if open. */
-  retryNow(now: number): void {
-    now = this._clock.tell(now);
-    if (["waiting", "gave up", "refused"].includes(this.state)) this._road.dial("retry now", true);
-    else if (this._road.up) this._probe(now);
-  }
-
-  /** Something happened that may have killed the link or brought the network back: find out at once. */
-  hint(now: number, reason: string): void {
-    now = this._clock.tell(now);
-    if (this.state === "waiting") this._road.dial(reason);
-    else if (this._road.up) this._probe(now);
-  }
-
-  /** Renew the credentials of the present link (the answer to `renew`). */
-  login(payload: Json, now: number): void {
-    this._clock.tell(now);
-    if (this._road.up) this._write(["login", payload]);
-  }
-
-  /** Nobody wants the link now: leave it and dial no more until `connect`. Session and outbox stay. */
-  rest(now: number): void {
-    this._clock.tell(now);
-    if (!["idle", "refused", "closed"].includes(this.state)) this._road.close("nobody holds it", "idle");
-  }
-
-  /** Detach: leave at once and for good. A durable outbox keeps what is unsettled, without an outcome. */
-  close(now: number): void {
-    this._clock.tell(now);
-    if (this.state === "closed") return;
-    if (!this.outbox.durable) this._up.giveUp("closed");
-    this._road.close("closed");
-    this._up.wake();
-  }
-
-  /** Destroy the session, then close. Without a link the server keeps it until its time runs out. */
-  end(now: number): void {
-    this._clock.tell(now);
-    if (this.state === "closed") return;
-    if (this._road.linked) this._write(["bye", "end"]);
-    this._endSession("ended");
-    this._road.close("ended");
-    this._up.wake();
-  }
-
-  // inputs from the network and the disk
-
-  /** The dial brought an open socket: introduce ourselves. */
-  opened(attempt: number, now: number, login: Json = null): void {
-    this._clock.tell(now);
-    if (!this._road.opened(attempt)) return;
-    const { floor } = this.outbox;
-    this.outbox.toldFloor(floor);
-    const cursors = this._down.cursors(this.session !== null);
-    this._write(["hello", this._me.hello(floor, login, cursors, this._policy.heartbeat)]);
-  }
-
-  /** The dial failed; `fatal` when no repetition can help. */
-  failed(attempt: number, now: number, reason: string, fatal = false): void {
-    this._clock.tell(now);
-    this._road.failed(attempt, reason, fatal);
-  }
-
-  /** The link ended, by a close frame or without one (1006). */
-  lost(attempt: number, code: number, reason: string, now: number): void {
-    this._clock.tell(now);
-    if (!this._isLink(attempt)) return;
-    if (code === Code.REPLACED || code === Code.ENDED) this._endSession(reason || "the session ended");
-    this._road.lost(code, reason, classify(code));
-  }
-
-  /** A sign of life that is no frame of ours, such as an RFC 6455 ping; `good`: it shows that the link is good. */
-  alive(attempt: number, now: number, good = false): void {
-    now = this._clock.tell(now);
-    if (!this._isLink(attempt)) return;
-    this._life.heard(now);
-    if (good) this._road.retry.progressed();
-  }
-
-  /** One text message of the link. Without `proof` nothing was heard: a dialect concludes it from what it said. */
-  received(attempt: number, text: string, now: number, proof = true): void {
-    now = this._clock.tell(now);
-    if (!this._isLink(attempt)) return;
-    this._proof = proof;
-    try {
-      const frame = this._codec.decode(text);
-      if (this.state === "greeting") {
-        this._greeted(frame, now);
-      } else {
-        if (proof) this._life.heard(now);
-        this._take(frame, text.length, now);
+  /** Write what the window lets through. */
+  const pump = (): void => {
+    if (!up()) return;
+    if (stored) {
+      outbox.expire(now());
+      tellFloor(false);
+      for (let message; (message = outbox.nextToWrite()); ) {
+        const { n, kind, event, target, data } = message;
+        const text = codec.encode(kind === "pub" ? [kind, n, target, event, data] : [kind, n, event, data]);
+        if (text.length * 3 > largest && bytesOf(text) > largest) {
+          outbox.settle(n, "rejected", { code: "too_big", message: `above the server's limit of ${largest} bytes` });
+          tellFloor(false);
+        } else {
+          transmit(text);
+        }
       }
-    } catch (error) {
-      if (!(error instanceof BadFrame)) throw error;
-      this._road.abandon(Code.BAD_FRAME, `the server broke the protocol: ${error.message}`);
     }
-  }
+    awaitAnswers();
+  };
 
-  /** Messages up to n are on disk and may be written. */
-  persisted(n: number, now: number): void {
-    this._clock.tell(now);
-    this.outbox.persisted(n);
-    this._pump();
-  }
+  /** Tell the heartbeat whether the server owes us something. */
+  const awaitAnswers = (): void => life.awaiting(outbox.inFlight > 0 || down.waiting(), now());
 
-  /** What `forget` asked for is done: the server may forget message n as well. */
-  forgotten(n: number, now: number): void {
-    now = this._clock.tell(now);
-    this.outbox.forgotten(n);
-    if (this._road.up) this._road.deadlines.setDefault(Due.FLOOR, now + FLOOR_DELAY);
-    this._pump();
-  }
+  const progress = (): void => {
+    if (proof) life.progress(now());
+  };
 
-  /** What `remember` asked for is on disk: messages may be written in this session. */
-  remembered(session: string | null, now: number): void {
-    this._clock.tell(now);
-    if (this._me.remembered(session)) this._pump();
-  }
-
-  /** Do what is due. Calling it early or twice does no harm. */
-  tick(now: number): void {
-    now = this._clock.tell(now);
-    if (this.state === "closed") return;
-    this._up.expire(now);
-    for (const due of this._road.deadlines.popDue(now)) {
-      if (due === Due.ACK) this._down.tellAll();
-      else if (due === Due.FLOOR) this._up.tellFloor(true);
-      else this._road.fire(due);
+  /** Messages may be settled by this. */
+  const settle = (how: () => void): void => {
+    const before = outbox.messages.size;
+    how();
+    if (outbox.messages.size < before) {
+      progress();
+      if (proof) retry.progressed();
+      due(Due.FLOOR, FLOOR_DELAY);
     }
-    if (this._road.up && this._life.nextDeadline() <= now) {
-      const act = this._life.tick(now);
-      if (act === "ping") this._write(["ping", this._life.t]);
-      else if (act === "dead") this._road.abandon(Code.PEER_SILENT, "nothing was heard from the server");
-    }
-  }
+    pump();
+  };
 
-  // the handshake
+  // the session
 
-  private _greeted(frame: DownFrame, now: number): void {
-    if (frame[0] === "welcome") this._welcomed(frame[1], now);
-    else if (frame[0] === "refused") this._refused(frame[1]);
-    else if (frame[0] === "ping") this._write(["pong", frame[1]]);
-    else if (frame[0] !== "pong") throw new BadFrame("expected welcome or refused");
-  }
-
-  private _welcomed(welcome: Welcome, now: number): void {
-    const known = this.session !== null;
-    this._me.check(welcome);
-    if (welcome.received > this.outbox.highestWritten) {
-      this._outgrown(welcome.received);
-      return;
-    }
-    const { resumed } = welcome;
-    this._road.welcomed(resumed ? "resumed" : known ? "the server lost the session" : "new session");
-    this._life = new Liveness(welcome.heartbeat, now);
-    if (known && !resumed) this._up.sessionLost("the server lost this session");
-    this._down.welcomed(welcome);
-    if (!resumed) this._me.adopt(welcome);
-    this._up.welcomed(welcome);
-    this._planAt(now);
-    this._pump();
-  }
-
-  /** The session has numbers we never wrote: this outbox was set back, or copied (PROTOCOL 2.4). */
-  private _outgrown(received: number): void {
-    const reason = "the outbox is older than its session";
-    this._up.sessionLost(reason, received);
-    this._me.forget();
-    this._road.abandon(Code.ABANDONED, reason);
-  }
-
-  private _refused({ code, message, retry }: Refused): void {
-    const reason = `refused: ${code}${message ? `: ${message}` : ""}`;
-    if (this.state !== "greeting") {
-      this._road.tell(`renewal ${reason}`);
-    } else if (retry === false) {
-      const known = REFUSALS.indexOf(code);
-      this._road.abandon(known < 0 ? Code.LOGIN_REFUSED : Code.BAD_FRAME + known, reason, "fatal");
-    } else {
-      this._road.waitAtLeast(retry);
-      this._road.abandon(Code.REFUSED_FOR_NOW, reason);
-    }
-  }
+  const remember = (next: string | null, nextKey: string | null): void => {
+    effects.push([Do.REMEMBER, (session = next), (key = nextKey)]);
+  };
 
   /** The session is over: everything gets its outcome, and nothing is left to come back to. */
-  private _endSession(reason: string): void {
-    this._up.giveUp(reason);
-    this._me.forget();
-  }
+  const endSession = (reason: string): void => {
+    outbox.giveUp(reason);
+    remember(null, null);
+  };
 
-  // frames of an open link
+  const welcomed = (welcome: Welcome): void => {
+    const { resumed, received, limits } = welcome;
+    if (resumed ? welcome.session !== session : welcome.key === null || received) throw new BadFrame("welcome: session");
+    if (received > outbox.highestWritten) {
+      // The session has numbers we never wrote: this outbox was set back, or copied (PROTOCOL 2.4).
+      const reason = "the outbox is older than its session";
+      outbox.forgetSession(received, reason);
+      remember(null, null);
+      return abandon(Code.ABANDONED, reason);
+    }
+    const lost = session !== null && !resumed;
+    road.welcomed(resumed ? "resumed" : lost ? "session lost" : "new session");
+    life = new Liveness(welcome.heartbeat, now());
+    if (lost) outbox.forgetSession(0, "the server lost this session");
+    down.welcomed(welcome);
+    if (!resumed) {
+      remember(welcome.session, welcome.key);
+      stored = !saved;
+    }
+    largest = limits.message;
+    outbox.welcome(received, Math.min(limits.window, SPAN), limits.window_bytes);
+    planAt();
+    pump();
+  };
 
-  private _take(frame: DownFrame, length: number, now: number): void {
+  const refused = ({ code, message, retry: again }: Refused): void => {
+    const reason = `refused: ${code} ${message}`;
+    if (road.state() !== "greeting") {
+      road.go(road.state(), `renewal ${reason}`);
+    } else if (again === false) {
+      const known = REFUSALS.indexOf(code);
+      abandon(known < 0 ? Code.LOGIN_REFUSED : Code.BAD_FRAME + known, reason, "fatal");
+    } else {
+      road.waitAtLeast(again);
+      abandon(Code.REFUSED_FOR_NOW, reason);
+    }
+  };
+
+  // the way down
+
+  /** Have it told soon how far channels were handled. */
+  const planAt = (): void => {
+    if (down.untold().length) due(Due.ACK, AT_DELAY);
+  };
+
+  /** `whole` is false where the inbox has a hole, which only another link closes. */
+  const planUnlessHole = (whole: boolean): void => {
+    if (whole) planAt();
+    else abandon(Code.ABANDONED, "the inbox has a hole");
+  };
+
+  const answered = (ours: boolean): void => {
+    if (ours) progress();
+    planAt();
+    awaitAnswers();
+  };
+
+  const take = (frame: DownFrame, length: number): void => {
+    const greeting = road.state() === "greeting";
+    if (greeting && !["welcome", "refused", "ping", "pong"].includes(frame[0])) throw new BadFrame("no welcome");
+    if (proof) life.heard(now());
     switch (frame[0]) {
       case "msg":
-        if (!this._down.msg(frame, length)) this._leaveHole();
-        else this._planAt(now);
-        break;
+        return planUnlessHole(down.msg(frame, length));
       case "reply":
-        return this._settled(this._up.settle(frame[1], "handled", frame[2]), now);
+        return settle(() => outbox.settle(frame[1], "handled", frame[2]));
       case "fail":
-        return this._settled(this._up.settle(frame[1], "rejected", frame[2]), now);
+        return settle(() => outbox.settle(frame[1], "rejected", frame[2]));
       case "ack":
-        return this._settled(this._up.ack(frame[1]), now);
+        return settle(() => outbox.ack(frame[1]));
       case "ping":
-        return this._write(["pong", frame[1]]);
+        return write(["pong", frame[1]]);
       case "pong":
-        return this._life.pong(frame[1], now);
+        return life.pong(frame[1], now());
       case "gap":
-        return this._down.gap(frame[1], frame[2]);
+        return down.gap(frame[1], frame[2]);
       case "now":
-        return this._down.now(frame[1], frame[2], frame[3]);
+        return down.now(frame[1], frame[2], frame[3]);
       case "ok":
-        return this._answered(this._down.ok(frame[1], frame[2]), now);
+        return answered(down.ok(frame[1], frame[2]));
       case "no":
-        return this._answered(this._down.no(frame[1], frame[2].code, frame[2].message), now);
+        return answered(down.no(frame[1], frame[2].code, frame[2].message));
       case "expiring":
-        this._effects.push({ do: "renew", seconds: frame[1].in });
-        break;
+        effects.push([Do.RENEW, frame[1].in]);
+        return;
       case "refused":
-        return this._refused(frame[1]);
+        return refused(frame[1]);
       case "move":
-        return this._road.move(frame[1]);
-      default:
-        throw new BadFrame("welcome: a second time");
+        return road.move(frame[1]);
+      case "welcome":
+        if (!greeting) throw new BadFrame("welcome: again");
+        welcomed(frame[1]);
     }
-  }
+  };
 
-  private _settled(progress: boolean, now: number): void {
-    if (progress) {
-      if (this._proof) {
-        this._life.progress(now);
-        this._road.retry.progressed();
+  const checkOpen = (): void => {
+    if (road.state() === "closed") throw new ConnectionClosed();
+  };
+
+  const probe = (): void => write(["ping", life.probe(now())]);
+
+  return {
+    // what the shell reads
+
+    /** Where the connection stands. */
+    state: road.state,
+
+    /** The session to come back to. */
+    session: () => session,
+
+    /** What waits to be settled. */
+    outbox,
+
+    /** Take the effects that have come up, in order. Carry them out before the next input. */
+    drain: () => effects.splice(0),
+
+    /** When to call `tick`; Infinity: not at all. */
+    nextDeadline(): number {
+      let at = road.deadlines.next();
+      if (up()) at = Math.min(at, life.nextDeadline());
+      if (road.state() !== "closed") at = Math.min(at, outbox.nextExpiry());
+      return time.outside(at);
+    },
+
+    // inputs from the person
+
+    /** Begin. */
+    connect(): void {
+      if (road.state() === "idle") road.dial("connect");
+    },
+
+    /**
+     * Queue a message and return its number. `data` is JSON text, `target` the channel of a publication.
+     *
+     * Throws OutboxFull (try again when there is room), ConnectionClosed, TypeError, RangeError.
+     */
+    send(kind: Kind, event: string, data: string, options: SendOptions = {}): number {
+      checkOpen();
+      const { target = "", expiresIn = Infinity, idempotent = false } = options;
+      checkName(event, "event");
+      if (kind === "pub") checkName(target, "channel");
+      if (!(expiresIn >= 0)) throw new RangeError("expires must be seconds");
+      const size = sizeOf(event, target, data);
+      outbox.makeRoom(size);
+      const n = outbox.nextNumber;
+      const message = { n, kind, event, data, target, expiresAt: now() + expiresIn, idempotent, size, written: false };
+      outbox.add(message);
+      if (saved) {
+        if (n >= reserved) reserved = n + NUMBER_BLOCK;
+        effects.push([Do.PERSIST, message, reserved]);
       }
-      this._road.deadlines.setDefault(Due.FLOOR, now + FLOOR_DELAY);
-    }
-    this._pump();
-  }
+      pump();
+      return n;
+    },
 
-  private _answered(ours: boolean, now: number): void {
-    if (ours && this._proof) this._life.progress(now);
-    this._planAt(now);
-    this._await();
-  }
+    /** Take back message n if it was never written; it then ends as expired. */
+    withdraw: (n: number) => outbox.withdraw(n),
 
-  // small things
+    /**
+     * Follow a channel behind `offset` (epoch null: whatever epoch there is).
+     *
+     * Without an offset: from where a process before this one had got, else from the channel's head. A channel that is
+     * followed already begins anew: report nothing as handled that came before. Throws ConnectionClosed, TypeError.
+     */
+    subscribe(channel: string, place: Place | undefined = places.get(channel)): void {
+      checkChannel(channel);
+      checkOpen();
+      places.delete(channel);
+      down.subscribe(place ? new Reader(channel, ...place) : new Reader(channel));
+      awaitAnswers();
+    },
 
-  private _isLink(attempt: number): boolean {
-    return attempt === this._road.link && this._road.linked;
-  }
+    /** Follow it no longer, and forget how far it was handled. */
+    unsubscribe(channel: string): void {
+      const known = places.delete(channel);
+      if ((down.unsubscribe(channel) || known) && saved) effects.push([Do.FORGET_CURSOR, channel]);
+      awaitAnswers();
+    },
 
-  private _leaveHole(): void {
-    this._road.abandon(Code.ABANDONED, "the inbox has a hole");
-  }
+    /** The application is done with everything up to an item that `arrived` brought. `size`: as it came with it. */
+    handled(channel: string, epoch: string, offset: number, size: number): void {
+      planUnlessHole(down.handled(channel, epoch, offset, size));
+    },
 
-  private _pump(): void {
-    if (!this._road.up) return;
-    if (this._me.stored) {
-      this._up.expire(this._clock.now);
-      this._up.pump();
-    }
-    this._await();
-  }
+    /** The person wants it now: dial at once if waiting, given up or refused; probe if open. */
+    retryNow(): void {
+      if (["waiting", "gave up", "refused"].includes(road.state())) road.dial("retry now", true);
+      else if (up()) probe();
+    },
 
-  private _await(): void {
-    this._life.awaiting(this.outbox.inFlight > 0 || this._down.waiting, this._clock.now);
-  }
+    /** Something happened that may have killed the link or brought the network back: find out at once. */
+    hint(reason: string): void {
+      if (road.state() === "waiting") road.dial(reason);
+      else if (up()) probe();
+    },
 
-  private _planAt(now: number): void {
-    if (this._down.untold) this._road.deadlines.setDefault(Due.ACK, now + AT_DELAY);
-  }
+    /** Renew the credentials of the present link (the answer to `renew`). */
+    login(payload: Json): void {
+      if (up()) write(["login", payload]);
+    },
 
-  private _probe(now: number): void {
-    this._write(["ping", this._life.probe(now)]);
-  }
+    /** Nobody wants the link now: leave it and dial no more until `connect`. Session and outbox stay. */
+    rest(): void {
+      if (!["idle", "refused", "closed"].includes(road.state())) road.close("nobody holds it", "idle");
+    },
 
-  private _write(frame: UpFrame): void {
-    this._effects.push({ do: "transmit", attempt: this._road.link, payload: this._codec.encode(frame) });
-  }
-}
+    /**
+     * Leave at once and for good. A durable outbox keeps what is unsettled, without an outcome; with `end` the session is
+     * destroyed as well. Without a link the server keeps it until its time runs out.
+     */
+    close(end = false): void {
+      if (road.state() === "closed") return;
+      if (end) {
+        if (road.link()) write(["bye", "end"]);
+        endSession("ended");
+      } else if (!saved) {
+        outbox.giveUp("closed");
+      }
+      road.close("closed", "closed");
+    },
 
-function messageOf({ n, kind, event, data, target = "", idempotent = false }: SavedMessage): Message {
-  const size = sizeOf(event, target, data);
-  return { n, kind, event, data, target, idempotent, size, expiresAt: Infinity, written: true };
+    // inputs from the network and the disk
+
+    /** The dial brought an open socket: introduce ourselves. */
+    opened(attempt: number, login: Json = null): void {
+      if (!road.opened(attempt)) return;
+      const floor = (outbox.told = outbox.floor());
+      const { heartbeat } = policy;
+      const cursors = down.cursors(session !== null);
+      write(["hello", { instance, floor, session, key, login, cursors, client: about, heartbeat }]);
+    },
+
+    /** The dial failed; `fatal` when no repetition can help. */
+    failed: road.failed,
+
+    /** The link ended, by a close frame or without one (1006). */
+    lost(attempt: number, code: number, reason: string): void {
+      if (attempt !== road.link()) return;
+      if (code === Code.REPLACED || code === Code.ENDED) endSession(reason || "the session ended");
+      road.lost(code, reason, classify(code));
+    },
+
+    /** A sign of life that is no frame of ours, such as an RFC 6455 ping; `good`: it shows that the link is good. */
+    alive(attempt: number, good = false): void {
+      if (attempt !== road.link()) return;
+      life.heard(now());
+      if (good) retry.progressed();
+    },
+
+    /** One text message of the link. Without `shows` nothing was heard: a dialect concludes it from what it said. */
+    received(attempt: number, text: string, shows = true): void {
+      if (attempt !== road.link()) return;
+      proof = shows;
+      try {
+        take(codec.decode(text), text.length);
+      } catch (error) {
+        if (!(error instanceof BadFrame)) throw error;
+        abandon(Code.BAD_FRAME, `the server broke the protocol: ${error.message}`);
+      }
+    },
+
+    /** Messages up to n are on disk and may be written. */
+    persisted(n: number): void {
+      outbox.persisted = Math.max(outbox.persisted, n);
+      pump();
+    },
+
+    /** What `forget` asked for is done: the server may forget message n as well. */
+    forgotten(n: number): void {
+      outbox.forgotten(n);
+      if (up()) due(Due.FLOOR, FLOOR_DELAY);
+      pump();
+    },
+
+    /** What `remember` asked for is on disk: messages may be written in this session. */
+    remembered(which: string | null): void {
+      if (which !== null && which === session) {
+        stored = true;
+        pump();
+      }
+    },
+
+    /** Do what is due. Calling it early or twice does no harm. */
+    tick(): void {
+      if (road.state() === "closed") return;
+      outbox.expire(now());
+      for (const name of road.deadlines.popDue(now())) {
+        if (name === Due.ACK) down.tellAll();
+        else if (name === Due.FLOOR) tellFloor(true);
+        else road.fire(name);
+      }
+      if (up()) {
+        const act = life.tick(now());
+        if (act === "ping") write(["ping", life.t]);
+        else if (act) abandon(Code.PEER_SILENT, "nothing was heard from the server");
+      }
+    },
+  };
 }

@@ -37,14 +37,15 @@ export class Reader {
   epoch: string | null;
   handledEpoch: string | null;
   handled: number | null;
-  received: number | null;
+  /** The number of its request on this link. */
   r = 0;
   follow = Follow.OFFLINE;
   sinceTold = 0;
   sinceToldBytes = 0;
+  private _received: number | null;
   private _told: number;
   /** [offset, bytes] of what the application has and has not handled, gaps with 0 bytes. */
-  private readonly _pending: [number, number][] = [];
+  private _pending: [number, number][] = [];
   private _swamped = false;
   private _freshBytes = 0;
   private _grantedEpoch: string | null;
@@ -56,27 +57,23 @@ export class Reader {
     epoch: string | null = null,
     offset: number | null = null,
   ) {
-    this.epoch = this.handledEpoch = this._grantedEpoch = offset === null ? null : epoch;
-    this.handled = this.received = offset;
+    this.epoch = this.handledEpoch = this._grantedEpoch = epoch;
+    this.handled = this._received = offset;
     this._told = offset || 0;
-  }
-
-  /** Whether the server has answered on this link. */
-  get followed(): boolean {
-    return this.follow >= Follow.GRANTED;
   }
 
   // towards the server
 
   /** The request that (re)starts this channel on the present link. */
   ask(r: number): Cursor {
+    const { channel, handled, handledEpoch } = this;
     this.r = r;
     this.follow = Follow.ASKED;
-    this.sinceTold = this.sinceToldBytes = 0;
     this._countAnew();
-    if (this.handled === null) return [r, this.channel];
-    this._told = this.handledEpoch === this.epoch ? this.handled : 0;
-    return [r, this.channel, [this.handledEpoch, this.handled]];
+    this.sinceTold = this.sinceToldBytes = 0;
+    if (handled === null) return [r, channel];
+    this._told = handledEpoch === this.epoch ? handled : 0;
+    return [r, channel, [handledEpoch, handled]];
   }
 
   /** The server follows it; true where we had no cursor, so that this is it. */
@@ -85,46 +82,45 @@ export class Reader {
     this.follow = Follow.GRANTED;
     this._grantedEpoch = epoch;
     if (this.epoch === null) this.epoch = this.handledEpoch = epoch;
-    if (this.handled === null) this.handled = this.received = this._told = offset;
+    if (this.handled === null) this.handled = this._received = this._told = offset;
     return first;
   }
 
-  /** The offset to tell the server in `at`, null when it knows. */
-  tell(): number | null {
-    if (!this.untold) return null;
+  /** The offset to tell the server in `at`. */
+  tell(): number {
     this.sinceTold = this.sinceToldBytes = 0;
-    return (this._told = this.handled || 0);
+    return (this._told = this.handled!);
   }
 
-  /** The server says again what was handled, so it waits for an `at` that came too early; whether to repeat it. */
-  saidAgain(offset: number): boolean {
-    if (this.handled === null || offset > this.handled || this.handledEpoch !== this.epoch) return false;
-    this._told = Math.min(this._told, offset - 1);
-    return this.untold;
+  /** The server says this again: where it was handled, it waits for an `at` that came too early. */
+  saidAgain(offset: number): void {
+    const { handled } = this;
+    if (this.follow >= Follow.GRANTED && handled !== null && offset <= handled && this.handledEpoch === this.epoch) {
+      this._told = Math.min(this._told, offset - 1);
+    }
   }
 
   /** Whether more was handled, in the epoch the server reads, than it has heard of. */
-  get untold(): boolean {
-    if (!this.handled || this.handled === this._told) return false;
-    return this.handledEpoch === this.epoch && this.epoch === this._grantedEpoch;
+  untold(): boolean {
+    const { handled, epoch } = this;
+    return !!handled && handled !== this._told && this.handledEpoch === epoch && epoch === this._grantedEpoch;
   }
 
   // from the server
 
   /** Judge one entry of `size` bytes; on HAND_OVER it is received and pending. Throws BadFrame. */
   take([, , offset, , , prev]: Msg, size: number): Take {
-    const { received } = this;
-    if (this.follow !== Follow.LIVE) {
-      if (this.follow !== Follow.GRANTED) return Take.DROP;
-      if (this._grantedEpoch !== this.epoch) throw new BadFrame("msg: another epoch, and no gap before it");
-    }
+    const { _received: received, follow } = this;
+    if (follow < Follow.GRANTED) return Take.DROP;
+    const granted = follow === Follow.GRANTED;
+    if (granted && this._grantedEpoch !== this.epoch) throw new BadFrame("msg: epoch");
     if (received === null || offset <= received) return Take.DROP;
     if (received < (prev === null ? offset - 1 : prev)) {
-      if (this.follow === Follow.GRANTED) throw new BadFrame("msg: prev is beyond the position that ok told");
+      if (granted) throw new BadFrame("msg: prev"); // beyond the position that ok told
       return Take.HOLE;
     }
     this.follow = Follow.LIVE;
-    this.received = offset;
+    this._received = offset;
     this._pending.push([offset, size]);
     this._freshBytes += size;
     return Take.HAND_OVER;
@@ -139,7 +135,7 @@ export class Reader {
   gap({ epoch, after, to, reason }: GapBody): Gap | null {
     this.follow = Follow.LIVE;
     if (epoch !== this.epoch) return this.restart(epoch, after, to, reason);
-    const received = this.received || 0;
+    const received = this._received || 0;
     return to <= received ? null : this._lose(received, to, reason);
   }
 
@@ -151,8 +147,7 @@ export class Reader {
   restart(epoch: string, after: number, to: number, reason: string): Gap {
     if (epoch === this.handledEpoch) this.handledEpoch = GONE;
     this._earlier += this._pending.length;
-    this._pending.length = 0;
-    this._before = 0;
+    this._pending = [];
     this._told = 0;
     this.epoch = this._grantedEpoch = epoch;
     return this._lose(after, to, reason);
@@ -163,14 +158,14 @@ export class Reader {
   /** The application is done with everything up to an item; whether the cursor moved. */
   handle(epoch: string, offset: number, size: number): boolean {
     const current = epoch === this.epoch;
-    if (current && this.received !== null && offset <= this.received) {
+    if (current && this._received !== null && offset <= this._received) {
       this._release(offset);
       this.sinceToldBytes += size;
     } else {
       this._earlier = Math.max(0, this._earlier - 1);
       if (current || epoch !== this.handledEpoch) return false;
     }
-    if (epoch === this.handledEpoch && offset <= (this.handled || 0)) return false;
+    if (epoch === this.handledEpoch && offset <= this.handled!) return false;
     this.handledEpoch = epoch;
     this.handled = offset;
     return true;
@@ -189,19 +184,22 @@ export class Reader {
 
   /** Whether so much waits for the application, over many links, that nothing more is taken. */
   isSwamped(credit: number): boolean {
-    if (this._pending.length + this._earlier >= 4 * credit + 16) this._swamped = true;
-    return this._swamped;
+    return (this._swamped = this._swamped || this._waiting() >= 4 * credit + 16);
   }
 
   /** Whether the application has caught up so far that what was not taken can be asked for again. */
   hasRoomAgain(credit: number): boolean {
-    if (!this._swamped || this._pending.length + this._earlier > credit) return false;
-    this._swamped = false;
-    return true;
+    const again = this._swamped && this._waiting() <= credit;
+    if (again) this._swamped = false;
+    return again;
+  }
+
+  private _waiting(): number {
+    return this._pending.length + this._earlier;
   }
 
   private _lose(after: number, to: number, reason: string): Gap {
-    this.received = to;
+    this._received = to;
     this._pending.push([to, 0]);
     this._countAnew();
     return { kind: "gap", channel: this.channel, epoch: this.epoch!, after, to, reason };

@@ -7,53 +7,40 @@
 
 /** Every timer of a client but the heartbeat and the expiry of messages. */
 export const enum Due {
-  CONNECT = 1,
-  HELLO = 2,
-  RETRY = 3,
-  STABLE = 5,
-  ACK = 6,
-  MOVE = 8,
-  FLOOR = 10,
+  CONNECT,
+  HELLO,
+  RETRY,
+  STABLE,
+  ACK,
+  MOVE,
+  FLOOR,
 }
 
 /** At most one moment for each name. */
 export class Deadlines {
-  private readonly _at = new Map<Due, number>();
+  /** By name; Infinity where nothing is awaited. */
+  readonly at: number[] = Array(7).fill(Infinity);
 
-  /** Make `name` due at `at`, replacing an earlier choice. */
+  /** Make `name` due at `at` at the latest. */
   set(name: Due, at: number): void {
-    this._at.set(name, at);
-  }
-
-  /** Make `name` due at `at` unless it has a moment already. */
-  setDefault(name: Due, at: number): void {
-    if (!this._at.has(name)) this._at.set(name, at);
+    this.at[name] = Math.min(this.at[name]!, at);
   }
 
   /** Forget these. */
   clear(...names: Due[]): void {
-    for (const name of names) this._at.delete(name);
-  }
-
-  /** Forget all. */
-  clearAll(): void {
-    this._at.clear();
-  }
-
-  /** Whether `name` has a moment. */
-  has(name: Due): boolean {
-    return this._at.has(name);
+    for (const name of names) this.at[name] = Infinity;
   }
 
   /** The earliest moment, Infinity when nothing is awaited. */
   next(): number {
-    return Math.min(...this._at.values());
+    return Math.min(...this.at);
   }
 
   /** Take out what is due at `now`. */
   popDue(now: number): Due[] {
-    const due = [...this._at].filter(([, at]) => at <= now).sort((a, b) => a[1] - b[1] || a[0] - b[0]);
-    for (const [name] of due) this._at.delete(name);
-    return due.map(([name]) => name);
+    const { at } = this;
+    const due = [...at.keys()].filter((name) => at[name]! <= now).sort((a, b) => at[a]! - at[b]! || a - b);
+    this.clear(...due);
+    return due;
   }
 }

@@ -9,6 +9,25 @@ import type { Json } from "./frames.js";
 import type { Message, Outcome } from "./outbox.js";
 import type { State } from "./states.js";
 
+/** What is wanted: the first element of an effect. */
+export const enum Do {
+  DIAL,
+  TRANSMIT,
+  DROP,
+  PERSIST,
+  FORGET,
+  REMEMBER,
+  MOVE_CURSOR,
+  FORGET_CURSOR,
+  SETTLE,
+  ARRIVED,
+  VOLATILE,
+  SUBSCRIBED,
+  UNSUBSCRIBED,
+  RENEW,
+  STATE,
+}
+
 /** The connection's state moved. `retryIn` is seconds when it waits. Equal states: only the news is `reason`. */
 export interface StateChange {
   readonly old: State;
@@ -44,33 +63,31 @@ export interface Gap {
 
 export type Effect =
   /** Open a socket; then call `opened(attempt, …)` or `failed(attempt, …)`. Get the login first. */
-  | { do: "dial"; attempt: number }
+  | [Do.DIAL, attempt: number]
   /** Write one text message to the link of this attempt. */
-  | { do: "transmit"; attempt: number; payload: string }
+  | [Do.TRANSMIT, attempt: number, payload: string]
   /** Leave this link, or stop this dial, after writing what came before; nothing it says later matters. */
-  | { do: "drop"; attempt: number; code: number; reason: string }
+  | [Do.DROP, attempt: number, code: number, reason: string]
   /** Store this message, then call `persisted(n)`. Numbers below `reserved` are used up even after a crash. */
-  | { do: "persist"; message: Message; reserved: number }
+  | [Do.PERSIST, message: Message, reserved: number]
   /** The message is settled; delete its copy on disk, then call `forgotten(n)`: only then the floor passes it. */
-  | { do: "forget"; n: number }
+  | [Do.FORGET, n: number]
   /** The session to come back to; null: none. A durable client stores it, then calls `remembered`. */
-  | { do: "remember"; session: string | null; key: string | null }
+  | [Do.REMEMBER, session: string | null, key: string | null]
   /** A channel was handled up to here, or begins here: where to go on after a crash. */
-  | { do: "move_cursor"; channel: string; epoch: string; offset: number }
+  | [Do.MOVE_CURSOR, channel: string, epoch: string, offset: number]
   /** The channel is no longer followed: a stored cursor may go. */
-  | { do: "forget_cursor"; channel: string }
+  | [Do.FORGET_CURSOR, channel: string]
   /** A message has its outcome. `body` is the reply, or the failure, else null. */
-  | { do: "settle"; message: Message; outcome: Outcome; body: Json; reason: string }
-  /** Try again whatever send met OutboxFull, in order: there is room, or the connection was closed. */
-  | { do: "room" }
+  | [Do.SETTLE, message: Message, outcome: Outcome, body: Json, reason: string]
   /** Hand this to whoever reads the channel; when it is handled call `handled(channel, …, size)`. */
-  | { do: "arrived"; item: EntryItem | Gap; size: number }
+  | [Do.ARRIVED, item: EntryItem | Gap, size: number]
   /** A message without offset. */
-  | { do: "volatile"; channel: string; event: string; data: Json }
-  /** The server follows the channel for us. `state` is its snapshot at `offset`, where there is one. */
-  | { do: "subscribed"; channel: string; epoch: string; offset: number; state?: Json }
+  | [Do.VOLATILE, channel: string, event: string, data: Json]
+  /** The server follows the channel for us. `state` is its snapshot at `offset`, undefined where there is none. */
+  | [Do.SUBSCRIBED, channel: string, epoch: string, offset: number, state: Json]
   /** The server refused the channel, or withdrew it. */
-  | { do: "unsubscribed"; channel: string; code: string; message: string }
-  /** Fresh credentials are wanted within `seconds`: call `login(payload)`. */
-  | { do: "renew"; seconds: number }
-  | { do: "state"; change: StateChange };
+  | [Do.UNSUBSCRIBED, channel: string, code: string, message: string]
+  /** Fresh credentials are wanted within so many seconds: call `login(payload)`. */
+  | [Do.RENEW, seconds: number]
+  | [Do.STATE, change: StateChange];

@@ -21,13 +21,14 @@
 
 /** Base of every error heartline throws on purpose. `name` says which, also where code was made small. */
 export class HeartlineError extends Error {
-  /** Whether trying again makes sense. */
-  readonly retryable: boolean;
-
-  constructor(name: string, message: string, retryable = false) {
+  constructor(
+    name: string,
+    message: string,
+    /** Whether trying again makes sense. */
+    readonly retryable: boolean = false,
+  ) {
     super(message);
     this.name = name;
-    this.retryable = retryable;
   }
 }
 
@@ -90,7 +91,7 @@ export class OutboxFull extends HeartlineError {
     readonly messages: number,
     readonly bytes: number,
   ) {
-    super("OutboxFull", `the outbox is full (${messages} messages, ${bytes} bytes wait): nothing was queued`, true);
+    super("OutboxFull", `the outbox is full: ${messages} messages, ${bytes} bytes`, true);
   }
 }
 
@@ -122,13 +123,13 @@ export class GaveUp extends HeartlineError {
 /** The store did not keep what it was given; the connection goes on without it. */
 export class OutboxError extends HeartlineError {
   constructor(readonly cause: unknown) {
-    super("OutboxError", `what should outlive this process was not stored: ${String(cause)}`);
+    super("OutboxError", `not stored: ${cause}`);
   }
 }
 
 /** This connection was closed or its session ended. */
 export class ConnectionClosed extends HeartlineError {
-  constructor(message: string, name = "ConnectionClosed") {
+  constructor(message = "this connection was closed", name = "ConnectionClosed") {
     super(name, message);
   }
 }

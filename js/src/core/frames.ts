@@ -21,12 +21,12 @@ export type Cursor = [r: number, channel: string] | [r: number, channel: string,
 export interface Hello {
   instance: string;
   floor: number;
-  session?: string;
-  key?: string;
-  login?: Json;
-  cursors?: Cursor[];
-  client?: Readonly<Record<string, Json>>;
-  heartbeat?: Heartbeat;
+  session: string | null;
+  key: string | null;
+  login: Json;
+  cursors: Cursor[];
+  client: Readonly<Record<string, Json>>;
+  heartbeat: Heartbeat | null;
 }
 
 /** What the server answers to hello (PROTOCOL 2.2). */

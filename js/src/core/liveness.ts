@@ -79,9 +79,9 @@ export class Liveness {
   }
 
   /** Judge. On "ping" the owner sends a ping with `t`; on "dead" it leaves the link. */
-  tick(now: number): "nothing" | "ping" | "dead" {
+  tick(now: number): "ping" | "dead" | undefined {
     const late = now - this.nextDeadline();
-    if (late < 0) return "nothing";
+    if (late < 0) return;
     if (!this.probing) {
       this._ping(now, this._calmSince() < this.heardAt);
       return "ping";

@@ -13,10 +13,11 @@
  * - what is dropped from a full outbox is told, and nothing is dropped in vain (test: nothing is dropped in vain);
  * - a durable message is written only after it was persisted, and not above a hole that is still a message on disk;
  *   the floor passes it only after the disk has let go of it (vectors: durable.json);
- * - memory follows what waits, not what has passed through (test: queues do not grow with what has gone).
+ * - memory follows what waits, not what has passed through (test: nothing is kept of what has gone).
  */
 
 import { OutboxFull } from "./errors.js";
+import type { Json } from "./frames.js";
 import type { OutboxLimits } from "./policy.js";
 import { bytesOf, charsOf } from "./text.js";
 
@@ -50,24 +51,25 @@ export function sizeOf(event: string, target: string, data: string): number {
   return bytesOf(data) + charsOf(event) + charsOf(target) + OVERHEAD;
 }
 
-/** Messages in the order of their numbers, and the window through which they go. */
+/** Messages in the order of their numbers, and the window through which they go. `ended` hears how each ends. */
 export class Outbox {
+  /** All of them, in order. */
+  readonly messages = new Map<number, Message>();
   bytes = 0;
   /** Messages written on this link, or known to be at the server, and not settled. */
   inFlight = 0;
   /** No number above this one was ever written in this session. */
-  highestWritten: number;
+  highestWritten = 0;
   /** The number the next message gets. */
-  nextNumber: number;
-  private readonly _messages = new Map<number, Message>();
-  private _order: number[] = [];
-  private _acking: number[] = [];
-  private _toWrite: number[] = [];
-  private _expiries: Message[] = []; // soonest first
-  private _persisted: number;
-  private readonly _unforgotten = new Set<number>();
-  private readonly _holes = new Set<number>();
-  private _told = 1;
+  nextNumber = 1;
+  /** Everything up to here is on disk. */
+  persisted = 0;
+  /** The floor the server has heard of. */
+  told = 1;
+  private _first = 1; // no message has a lower number
+  private _next = 1; // nor one that is still to be written
+  private readonly _expiring = new Set<Message>();
+  private readonly _onDisk = new Map<number, boolean>(); // settled, and not gone from there; whether never written
   private _window = 0;
   private _windowBytes = 0;
   private _most = 0;
@@ -79,111 +81,69 @@ export class Outbox {
   constructor(
     readonly limits: OutboxLimits,
     readonly durable: boolean,
-    first: number,
-  ) {
-    this.nextNumber = first;
-    this.highestWritten = this._persisted = first - 1;
-    this._openWindow(0, SPAN, 1 << 20);
-  }
-
-  /** How many messages have no outcome yet. */
-  get size(): number {
-    return this._messages.size;
-  }
-
-  /** One of them. */
-  find(n: number): Message | undefined {
-    return this._messages.get(n);
-  }
-
-  /** All of them, in order. */
-  all(): Message[] {
-    return [...this._messages.values()];
-  }
+    private readonly _ended: (message: Message, outcome: Outcome, reason: string, body: Json) => void,
+  ) {}
 
   /** The lowest number not settled, or settled and still on disk: after a crash it would be asked about again. */
-  get floor(): number {
-    return Math.min(this._order.length ? this._order[0]! : this.nextNumber, lowest(this._unforgotten));
+  floor(): number {
+    this._first = this._seek(this._first);
+    return Math.min(this._first, lowest(this._onDisk.keys()));
   }
 
   // adding
 
-  /**
-   * Withdraw what the policy allows until `size` bytes fit; throw OutboxFull when they cannot.
-   *
-   * Returns the messages dropped; the caller tells their senders. RangeError: so much never fits.
-   */
-  makeRoom(size: number): Message[] {
-    const { messages, bytes, full } = this.limits;
-    if (size > bytes) {
-      throw new RangeError(`data: a message of ${size} bytes can never fit an outbox of ${bytes} bytes`);
-    }
+  /** Withdraw what the policy allows until `size` bytes fit. Throws OutboxFull; RangeError: so much never fits. */
+  makeRoom(size: number): void {
+    const { messages: most, bytes: mostBytes, full } = this.limits;
+    if (size > mostBytes) throw new RangeError(`data: ${size} bytes never fit an outbox of ${mostBytes}`);
     const dropped: Message[] = [];
-    let surplus = this.bytes + size - bytes;
-    let count = this.size + 1 - messages;
+    let bytes = this.bytes + size;
+    const tooMuch = (): boolean => bytes > mostBytes || this.messages.size - dropped.length >= most;
     if (full === "drop_oldest") {
-      for (const n of this._toWrite) {
-        if (surplus <= 0 && count <= 0) break;
-        const message = this._messages.get(n);
-        if (message && !message.written) {
+      for (const message of this.messages.values()) {
+        if (tooMuch() && !message.written) {
           dropped.push(message);
-          surplus -= message.size;
-          count--;
+          bytes -= message.size;
         }
       }
     }
-    if (surplus > 0 || count > 0) throw new OutboxFull(this.size, this.bytes);
-    for (const message of dropped) this._remove(message);
-    return dropped;
+    if (tooMuch()) throw new OutboxFull(this.messages.size, this.bytes);
+    for (const message of dropped) this._remove(message, "expired", "the outbox was full");
   }
 
   /** Take over a message that bears `nextNumber`, or one restored from disk, in rising order. */
   add(message: Message): void {
-    const { n } = message;
-    this.nextNumber = Math.max(this.nextNumber, n + 1);
-    this._messages.set(n, message);
-    this._order.push(n);
-    if (message.kind !== "call") this._acking.push(n);
-    this._toWrite.push(n);
+    this.nextNumber = Math.max(this.nextNumber, message.n + 1);
+    this.messages.set(message.n, message);
     this.bytes += message.size;
-    if (message.expiresAt < Infinity && !message.written) this._addExpiry(message);
-    if (Math.max(this._order.length, this._acking.length, this._expiries.length) > 2 * this.size + 64) this._compact();
+    if (message.expiresAt < Infinity) this._expiring.add(message);
   }
 
   /** Begin with what a durable outbox held. Whether it had been written is not known, so it had. */
   restore(messages: readonly Message[], nextNumber: number): void {
-    for (const message of messages) {
-      message.written = true;
-      this.add(message);
-    }
+    messages.forEach((message) => this.add(message));
     this.nextNumber = Math.max(this.nextNumber, nextNumber);
-    this._persisted = this.highestWritten = this.nextNumber - 1;
+    this._first = messages.length ? messages[0]!.n : this.nextNumber;
+    this.persisted = this.highestWritten = this.nextNumber - 1;
   }
 
   /** The settled message n is gone from the disk. */
   forgotten(n: number): void {
-    this._unforgotten.delete(n);
-    this._holes.delete(n);
-  }
-
-  /** Everything up to n is on disk. */
-  persisted(n: number): void {
-    this._persisted = Math.max(this._persisted, n);
+    this._onDisk.delete(n);
   }
 
   // writing
 
   /** A new link is up and the server has accepted everything up to `received`: rewind to what it lacks. */
-  welcome(received: number, window: number, windowBytes: number): void {
-    this._openWindow(received, window, windowBytes);
-    this._toWrite = this._order.filter((n) => n > received && this._messages.has(n));
-    for (const message of this._messages.values()) {
-      if (message.n > received) break;
-      message.written = true; // maybe by a copy of this outbox
-      this.inFlight++;
-      this._flightBytes += message.size;
+  welcome(received: number, most: number, mostBytes: number): void {
+    this._window = Math.min(FIRST_WINDOW, (this._most = most));
+    this._windowBytes = Math.min(FIRST_WINDOW_BYTES, (this._mostBytes = mostBytes));
+    this._sinceDoubling = this.inFlight = this._flightBytes = 0;
+    this._lastWritten = received;
+    this._next = Math.max(this._first, received + 1);
+    for (const message of this.messages.values()) {
+      if (message.n <= received) this._fly(message); // maybe written by a copy of this outbox
     }
-    this._trimExpiries();
   }
 
   /**
@@ -191,150 +151,105 @@ export class Outbox {
    *
    * That is what was written, and what bears a number up to `received`, whoever wrote that.
    */
-  forgetSession(received: number): Message[] {
-    const lost = this.all().filter((m) => (m.written || m.n <= received) && !m.idempotent);
-    for (const message of lost) this._remove(message);
-    this.highestWritten = 0;
-    return lost;
-  }
-
-  /** Take the next message the window lets through, null when it must wait. */
-  nextToWrite(): Message | null {
-    const queue = this._toWrite;
-    while (queue.length) {
-      const message = this._messages.get(queue[0]!);
-      if (!message) {
-        queue.shift();
-        continue;
-      }
-      if (!this._windowLets(message) || (this.durable && !this._diskLets(message.n))) return null;
-      queue.shift();
-      message.written = true;
-      this._trimExpiries();
-      this._lastWritten = message.n;
-      this.highestWritten = Math.max(this.highestWritten, message.n);
-      this.inFlight++;
-      this._flightBytes += message.size;
-      return message;
+  forgetSession(received: number, reason: string): void {
+    for (const message of this.messages.values()) {
+      if ((message.written || message.n <= received) && !message.idempotent) this._remove(message, "unknown", reason);
     }
-    return null;
+    this.highestWritten = 0;
   }
 
-  /** The floor, when the server ought to hear of it: half a span passed, hearing lets us go on, or all is quiet. */
-  floorToTell(idle: boolean): number | null {
-    const { floor, _told: told } = this;
-    const next = this._toWrite[0] || 0;
-    const blocked = told + SPAN <= next && next < floor + SPAN;
-    if (!blocked && floor - told < (idle ? 1 : SPAN / 2)) return null;
-    this._told = floor;
-    return floor;
+  /** Take the next message the window and the disk let through, if there is one. */
+  nextToWrite(): Message | undefined {
+    const message = this._waiting();
+    if (!message || message.n >= this.told + SPAN) return;
+    if (this.inFlight && (this.inFlight >= this._window || this._flightBytes + message.size > this._windowBytes)) return;
+    if (this.durable && !this._diskLets(message.n)) return;
+    this._lastWritten = message.n;
+    this._next = message.n + 1;
+    this.highestWritten = Math.max(this.highestWritten, message.n);
+    this._fly(message);
+    return message;
   }
 
-  /** The hello carried this floor. */
-  toldFloor(floor: number): void {
-    this._told = floor;
+  /** Whether the server ought to hear of the floor: half a span passed, hearing lets us go on, or all is quiet. */
+  floorIsNews(idle: boolean): boolean {
+    const floor = this.floor();
+    const { told } = this;
+    const next = this._waiting();
+    const blocked = next && told + SPAN <= next.n && next.n < floor + SPAN;
+    return blocked || floor - told >= (idle ? 1 : SPAN / 2);
   }
 
   // settling
 
-  /** Settle the sends and publications up to n. */
-  ack(n: number): Message[] {
-    const settled: Message[] = [];
-    const acking = this._acking;
-    while (acking.length && acking[0]! <= n) {
-      const message = this._messages.get(acking[0]!);
-      if (message) {
-        if (!message.written) break;
-        this._settle(message);
-        settled.push(message);
-      }
-      acking.shift();
+  /** Settle the sends and publications up to n. Calls below it have no answer: it was said before, or is gone. */
+  ack(n: number): void {
+    for (const message of this.messages.values()) {
+      if (message.n > n || !message.written) break;
+      if (message.kind !== "call") this._settle(message, "handled");
     }
-    return settled;
+    for (const message of this.messages.values()) {
+      if (message.n > Math.min(n, this._lastWritten)) break;
+      this._settle(message, "unknown", "its answer is gone");
+    }
   }
 
-  /** Withdraw the calls up to n. An ack covers them, so their answers were said before it, or are gone. */
-  unanswered(n: number): Message[] {
-    const calls: Message[] = [];
-    const limit = Math.min(n, this._lastWritten);
-    while (this._order.length && this._order[0]! <= limit) {
-      const message = this._messages.get(this._order[0]!)!;
-      this._settle(message);
-      calls.push(message);
-    }
-    return calls;
-  }
-
-  /** Settle one message; null when it is settled already (a reply said again). */
-  settle(n: number): Message | null {
-    const message = this._messages.get(n);
-    if (!message || !message.written) return null;
-    this._settle(message);
-    return message;
+  /** Settle one message, unless it is settled already (a reply said again). */
+  settle(n: number, outcome: Outcome, body: Json): void {
+    const message = this.messages.get(n);
+    if (message && message.written) this._settle(message, outcome, "", body);
   }
 
   /** When the next message never written runs out, Infinity for never. */
   nextExpiry(): number {
-    return this._expiries.length ? this._expiries[0]!.expiresAt : Infinity;
+    return lowest([...this._expiring].map((message) => message.expiresAt));
   }
 
   /** Withdraw the messages that ran out before they were ever written. */
-  expire(now: number): Message[] {
-    const expired: Message[] = [];
-    while (this.nextExpiry() <= now) {
-      const message = this._expiries[0]!;
-      this._remove(message);
-      expired.push(message);
-    }
-    return expired;
+  expire(now: number): void {
+    const expired = [...this._expiring].filter((message) => message.expiresAt <= now);
+    for (const message of expired.sort((a, b) => a.expiresAt - b.expiresAt)) this._remove(message, "expired", "it ran out");
   }
 
-  /** Take back a message never written; null when it is too late for that. */
-  withdraw(n: number): Message | null {
-    const message = this._messages.get(n);
-    if (!message || message.written) return null;
-    this._remove(message);
-    return message;
+  /** Take back a message; false when it was written, or is gone, so that it is too late for that. */
+  withdraw(n: number): boolean {
+    const message = this.messages.get(n);
+    if (!message || message.written) return false;
+    this._remove(message, "expired", "withdrawn");
+    return true;
   }
 
-  /** Give up everything; the caller tells the senders. */
-  clear(): Message[] {
-    const rest = this.all();
-    this._messages.clear();
-    this._unforgotten.clear();
-    this._holes.clear();
-    this.bytes = this.inFlight = this._flightBytes = 0;
-    this._compact();
-    return rest;
+  /** Give up everything. */
+  giveUp(reason: string): void {
+    for (const message of this.messages.values()) this._remove(message, message.written ? "unknown" : "expired", reason);
+    this.inFlight = 0;
+    this._onDisk.clear();
   }
 
-  // the window
-
-  private _openWindow(received: number, most: number, mostBytes: number): void {
-    this._window = Math.min(FIRST_WINDOW, most);
-    this._windowBytes = Math.min(FIRST_WINDOW_BYTES, mostBytes);
-    this._most = most;
-    this._mostBytes = mostBytes;
-    this._sinceDoubling = this.inFlight = this._flightBytes = 0;
-    this._lastWritten = received;
+  /** The number of the first message from `n` on, `nextNumber` where there is none. */
+  private _seek(n: number): number {
+    while (n < this.nextNumber && !this.messages.has(n)) n++;
+    return n;
   }
 
-  private _windowLets(message: Message): boolean {
-    if (message.n >= this._told + SPAN) return false;
-    if (!this.inFlight) return true;
-    return this.inFlight < this._window && this._flightBytes + message.size <= this._windowBytes;
+  private _waiting(): Message | undefined {
+    this._next = this._seek(this._next);
+    return this.messages.get(this._next);
   }
 
-  /**
-   * Whether message n may be written: it is stored, and no hole below it would be a message after a crash.
-   *
-   * The server takes such a number for one that it has handled (PROTOCOL 3.2).
-   */
+  /** Whether message n is stored, and no hole below it would be a message after a crash (PROTOCOL 3.2). */
   private _diskLets(n: number): boolean {
-    return n <= this._persisted && n < lowest(this._holes);
+    return n <= this.persisted && [...this._onDisk].every(([other, hole]) => !hole || other > n);
   }
 
-  private _settle(message: Message): void {
+  private _fly(message: Message): void {
+    message.written = true;
+    this._expiring.delete(message);
+    this.inFlight++;
+    this._flightBytes += message.size;
+  }
+
+  private _settle(message: Message, outcome: Outcome, reason = "", body: Json = null): void {
     if (message.n <= this._lastWritten) {
       this.inFlight--;
       this._flightBytes -= message.size;
@@ -344,47 +259,16 @@ export class Outbox {
         this._windowBytes = Math.min(this._windowBytes * 2, this._mostBytes);
       }
     }
-    this._remove(message);
+    this._remove(message, outcome, reason, body);
   }
 
-  private _remove(message: Message): void {
+  private _remove(message: Message, outcome: Outcome, reason: string, body: Json = null): void {
     const { n } = message;
-    this._messages.delete(n);
-    if (this.durable) {
-      this._unforgotten.add(n);
-      if (!message.written) this._holes.add(n);
-    }
+    this.messages.delete(n);
+    this._expiring.delete(message);
     this.bytes -= message.size;
-    for (const queue of [this._order, this._toWrite]) {
-      while (queue.length && !this._messages.has(queue[0]!)) queue.shift();
-    }
-    this._trimExpiries();
-  }
-
-  private _addExpiry(message: Message): void {
-    const at = this._expiries;
-    let i = at.length;
-    while (i && at[i - 1]!.expiresAt > message.expiresAt) i--;
-    at.splice(i, 0, message);
-  }
-
-  /** Keep a message that can still run out in front. */
-  private _trimExpiries(): void {
-    const queue = this._expiries;
-    while (queue.length && !this._canExpire(queue[0]!)) queue.shift();
-  }
-
-  private _canExpire(message: Message): boolean {
-    return !message.written && this._messages.has(message.n);
-  }
-
-  /** Let go of the numbers of messages that are gone. */
-  private _compact(): void {
-    const here = (n: number): boolean => this._messages.has(n);
-    this._order = this._order.filter(here);
-    this._acking = this._acking.filter(here);
-    this._toWrite = this._toWrite.filter(here);
-    this._expiries = this._expiries.filter((m) => this._canExpire(m));
+    if (this.durable) this._onDisk.set(n, !message.written);
+    this._ended(message, outcome, reason, body);
   }
 }
 

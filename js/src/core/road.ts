@@ -8,221 +8,201 @@
  */
 
 import { type Random, Retry } from "./back-off.js";
-import type { Clock } from "./clock.js";
 import { Code, type CodeClass } from "./codes.js";
 import { Deadlines, Due } from "./deadlines.js";
-import type { Effect } from "./effects.js";
+import { Do, type Effect } from "./effects.js";
 import type { Move } from "./frames.js";
 import type { ClientPolicy } from "./policy.js";
 import { checkMove, type State } from "./states.js";
-import { cut } from "./text.js";
 
-const REASON_BYTES = 120;
+/** Links and dials of one client machine. */
+export type Road = ReturnType<typeof makeRoad>;
 
-/** Links and dials of one client machine. `onLost` is called whenever the present link ends. */
-export class Road {
-  state: State = "idle";
-  /** The number of the latest dial. */
-  attempt = 0;
-  /** The number of the present link, 0 for none. */
-  link = 0;
-  readonly deadlines = new Deadlines();
-  readonly retry: Retry;
-  private _notBefore = -Infinity;
+/** `onLost` is called whenever the present link ends. */
+export function makeRoad(
+  policy: ClientPolicy,
+  random: Random,
+  effects: Effect[],
+  now: () => number,
+  onLost: () => void,
+) {
+  let state: State = "idle";
+  let attempt = 0; // the number of the latest dial
+  let link = 0; // that of the present link
+  let notBefore = -Infinity;
+  const deadlines = new Deadlines();
+  const retry = new Retry(policy.backOff, random);
 
-  constructor(
-    private readonly _policy: ClientPolicy,
-    private readonly _random: Random,
-    private readonly _effects: Effect[],
-    private readonly _clock: Clock,
-    private readonly _onLost: () => void,
-  ) {
-    this.retry = new Retry(_policy.backOff, _random);
-  }
+  const isDialling = (): boolean => state === "dialling" || state === "moving";
 
-  /** Whether there is a link that is welcome. */
-  get up(): boolean {
-    return this.state === "open" || this.state === "moving";
-  }
+  const due = (name: Due, seconds: number): void => deadlines.set(name, now() + seconds);
 
-  /** Whether there is a link. */
-  get linked(): boolean {
-    return this.up || this.state === "greeting";
-  }
+  /** Move, if the table allows it, and tell. To the present state: only the reason is news. */
+  const go = (next: State, reason: string, code: number | null = null, retryIn: number | null = null): void => {
+    const old = state;
+    if (CHECKED && next !== old) checkMove(old, next);
+    state = next;
+    effects.push([Do.STATE, { old, new: next, reason, attempt, code, retryIn }]);
+  };
 
-  // dialling
+  /** Leave one link or dial. */
+  const drop = (which: number, code: number, reason: string): void => {
+    effects.push([Do.DROP, which, code, reason]);
+  };
 
-  /** Dial now; with `hurry` even where a server asked to wait. A hint does nothing before that time. */
-  dial(why: string, hurry = false): void {
-    if (hurry) {
-      this.retry.failures = 0;
-      this._notBefore = -Infinity;
-    }
-    if (this._clock.now >= this._notBefore) {
-      this.deadlines.clear(Due.RETRY);
-      this._startDial("dialling", why);
-    }
-  }
+  const startDial = (next: "dialling" | "moving", why: string): void => {
+    attempt++;
+    go(next, why);
+    due(Due.CONNECT, policy.connectTimeout);
+    effects.push([Do.DIAL, attempt]);
+  };
 
-  /** The dial brought an open socket; whether it is the one we want. */
-  opened(attempt: number): boolean {
-    if (!this._isDialling(attempt)) {
-      if (attempt !== this.link) this.drop(attempt, Code.ABANDONED, "no longer wanted");
-      return false;
-    }
-    if (this.state === "moving") {
-      this.leave(Code.ABANDONED, "moving on");
-      this.retry.left();
-    }
-    this.link = attempt;
-    this.go("greeting", "open");
-    this.deadlines.clear(Due.CONNECT);
-    this.deadlines.set(Due.HELLO, this._clock.now + this._policy.helloTimeout);
-    return true;
-  }
-
-  /** The dial failed. */
-  failed(attempt: number, reason: string, fatal: boolean): void {
-    if (!this._isDialling(attempt)) return;
-    this.deadlines.clear(Due.CONNECT);
-    if (this.state === "moving") this.go("open", `could not move: ${reason}`);
-    else this._rest(reason, null, fatal ? "fatal" : "retry");
-  }
-
-  /** The session is on. */
-  welcomed(reason: string): void {
-    this.deadlines.clear(Due.HELLO);
-    this.deadlines.set(Due.STABLE, this._clock.now + this._policy.backOff.stable);
-    this._notBefore = -Infinity;
-    this.go("open", reason);
-  }
-
-  /** The server asks us to dial again. */
-  move({ after, spread }: Move): void {
-    if (this.state === "open" && !this.deadlines.has(Due.MOVE)) {
-      const wait = after + this._random() * spread;
-      this.deadlines.set(Due.MOVE, this._clock.now + wait + this.retry.beforeMoving());
-    }
-  }
-
-  // leaving
-
-  /** The server does not want us back earlier. */
-  waitAtLeast(seconds: number): void {
-    this._notBefore = this._clock.now + seconds;
-  }
-
-  /** Leave the present link on our own account and go on as `kind` says. */
-  abandon(code: number, reason: string, kind: CodeClass = "retry"): void {
-    this.drop(this.link, code, reason);
-    this.lost(code, reason, kind);
-  }
-
-  /** The present link ended. */
-  lost(code: number, reason: string, kind: CodeClass): void {
-    this._endLink();
-    if (this.state === "moving") {
-      if (kind !== "fatal") {
-        this.retry.left();
-        this.go("dialling", reason, code);
-        return;
-      }
-      this.drop(this.attempt, Code.ABANDONED, "no longer wanted");
-      this.deadlines.clear(Due.CONNECT);
-    }
-    this._rest(reason, code, kind);
-  }
+  const endLink = (): void => {
+    link = 0;
+    deadlines.clear(Due.HELLO, Due.STABLE, Due.ACK, Due.FLOOR, Due.MOVE);
+    onLost();
+  };
 
   /** Leave the present link, if there is one, without a word about what comes next. */
-  leave(code: number, reason: string): void {
-    if (this.link) {
-      this.drop(this.link, code, reason);
-      this._endLink();
+  const leave = (code: number, reason: string): void => {
+    if (link) {
+      drop(link, code, reason);
+      endLink();
     }
-  }
-
-  /** Leave everything: for good, or (`idle`) until somebody wants it again. */
-  close(reason: string, state: "closed" | "idle" = "closed"): void {
-    if (this.state === "dialling" || this.state === "moving") this.drop(this.attempt, Code.ABANDONED, reason);
-    this.leave(Code.NORMAL, reason);
-    this.deadlines.clearAll();
-    this.go(state, reason);
-  }
-
-  // timers
-
-  /** One of this module's deadlines has come. */
-  fire(due: Due): void {
-    if (due === Due.CONNECT) {
-      this.drop(this.attempt, Code.ABANDONED, "the dial took too long");
-      this.failed(this.attempt, "the dial took too long", false);
-    } else if (due === Due.HELLO && this.state === "greeting") {
-      this.abandon(Code.HELLO_TIMEOUT, "no welcome in time");
-    } else if (due === Due.RETRY && this.state === "waiting") {
-      this._startDial("dialling", "retry");
-    } else if (due === Due.STABLE) {
-      this.retry.stable();
-    } else if (due === Due.MOVE && this.state === "open") {
-      this._startDial("moving", "the server asked to move");
-    }
-  }
-
-  // small things
-
-  /** Leave one link or dial; the reason is cut to what a close frame takes. */
-  drop(attempt: number, code: number, reason: string): void {
-    this._effects.push({ do: "drop", attempt, code, reason: cut(reason, REASON_BYTES) });
-  }
-
-  /** Move, if the table allows it, and tell. */
-  go(next: State, reason: string, code: number | null = null, retryIn: number | null = null): void {
-    const old = this.state;
-    checkMove(old, next);
-    this.state = next;
-    this._tell(old, reason, code, retryIn);
-  }
-
-  /** Say something about the connection that moves nothing. */
-  tell(reason: string): void {
-    this._tell(this.state, reason, null, null);
-  }
-
-  private _tell(old: State, reason: string, code: number | null, retryIn: number | null): void {
-    const change = { old, new: this.state, reason, attempt: this.attempt, code, retryIn };
-    this._effects.push({ do: "state", change });
-  }
-
-  private _isDialling(attempt: number): boolean {
-    return attempt === this.attempt && (this.state === "dialling" || this.state === "moving");
-  }
-
-  private _startDial(state: "dialling" | "moving", why: string): void {
-    this.attempt++;
-    this.go(state, why);
-    this.deadlines.set(Due.CONNECT, this._clock.now + this._policy.connectTimeout);
-    this._effects.push({ do: "dial", attempt: this.attempt });
-  }
-
-  private _endLink(): void {
-    this.link = 0;
-    this.deadlines.clear(Due.HELLO, Due.STABLE, Due.ACK, Due.FLOOR, Due.MOVE);
-    this._onLost();
-  }
+  };
 
   /** No link and no dial: wait, give up or accept the refusal. */
-  private _rest(reason: string, code: number | null, kind: CodeClass): void {
+  const rest = (reason: string, code: number | null, kind: CodeClass): void => {
     if (kind === "fatal") {
-      this.retry.left();
-      this.go("refused", reason, code);
-      return;
+      retry.left();
+      return go("refused", reason, code);
     }
-    const delay = Math.max(0, this._notBefore - this._clock.now) + this.retry.failed();
-    const most = this._policy.maxAttempts;
-    if (most !== null && this.retry.failures >= most) {
-      this.go("gave up", `${reason} (attempt ${this.retry.failures} of ${most})`, code);
-      return;
+    const delay = Math.max(0, notBefore - now()) + retry.failed();
+    const most = policy.maxAttempts;
+    if (most && retry.failures >= most) return go("gave up", `${reason} (${retry.failures} attempts)`, code);
+    due(Due.RETRY, delay);
+    go("waiting", reason, code, delay);
+  };
+
+  /** The dial failed. */
+  const failed = (which: number, reason: string, fatal = false): void => {
+    if (which !== attempt || !isDialling()) return;
+    deadlines.clear(Due.CONNECT);
+    if (state === "moving") go("open", `could not move: ${reason}`);
+    else rest(reason, null, fatal ? "fatal" : "retry");
+  };
+
+  /** The present link ended. */
+  const lost = (code: number, reason: string, kind: CodeClass): void => {
+    endLink();
+    if (state === "moving") {
+      if (kind !== "fatal") {
+        retry.left();
+        return go("dialling", reason, code);
+      }
+      drop(attempt, Code.ABANDONED, reason);
+      deadlines.clear(Due.CONNECT);
     }
-    this.deadlines.set(Due.RETRY, this._clock.now + delay);
-    this.go("waiting", reason, code, delay);
-  }
+    rest(reason, code, kind);
+  };
+
+  /** Leave the present link on our own account and go on as `kind` says. */
+  const abandon = (code: number, reason: string, kind: CodeClass = "retry"): void => {
+    drop(link, code, reason);
+    lost(code, reason, kind);
+  };
+
+  return {
+    deadlines,
+    retry,
+    due,
+    go,
+    failed,
+    lost,
+    abandon,
+
+    /** Where the connection stands. */
+    state: () => state,
+
+    /** The number of the present link, 0 for none. */
+    link: () => link,
+
+    /** Whether there is a link that is welcome. */
+    up: () => state === "open" || state === "moving",
+
+    /** Dial now; with `hurry` even where a server asked to wait. A hint does nothing before that time. */
+    dial(why: string, hurry = false): void {
+      if (hurry) {
+        retry.failures = 0;
+        notBefore = -Infinity;
+      }
+      if (now() >= notBefore) {
+        deadlines.clear(Due.RETRY);
+        startDial("dialling", why);
+      }
+    },
+
+    /** The dial brought an open socket; whether it is the one we want. */
+    opened(which: number): boolean {
+      if (which !== attempt || !isDialling()) {
+        if (which !== link) drop(which, Code.ABANDONED, "not wanted");
+        return false;
+      }
+      if (state === "moving") {
+        leave(Code.ABANDONED, "moving");
+        retry.left();
+      }
+      link = which;
+      go("greeting", "open");
+      deadlines.clear(Due.CONNECT);
+      due(Due.HELLO, policy.helloTimeout);
+      return true;
+    },
+
+    /** The session is on. */
+    welcomed(reason: string): void {
+      deadlines.clear(Due.HELLO);
+      due(Due.STABLE, policy.backOff.stable);
+      notBefore = -Infinity;
+      go("open", reason);
+    },
+
+    /** The server asks us to dial again. */
+    move({ after, spread }: Move): void {
+      if (state === "open" && deadlines.at[Due.MOVE] === Infinity) {
+        const wait = after + random() * spread;
+        due(Due.MOVE, wait + retry.beforeMoving());
+      }
+    },
+
+    /** The server does not want us back earlier. */
+    waitAtLeast(seconds: number): void {
+      notBefore = now() + seconds;
+    },
+
+    /** Leave everything: for good, or until somebody wants it again. */
+    close(reason: string, next: "closed" | "idle"): void {
+      if (isDialling()) drop(attempt, Code.ABANDONED, reason);
+      leave(Code.NORMAL, reason);
+      deadlines.at.fill(Infinity);
+      go(next, reason);
+    },
+
+    /** One of this module's deadlines has come. Each is forgotten with the state it belongs to. */
+    fire(name: Due): void {
+      if (name === Due.CONNECT) {
+        const late = "the dial took too long";
+        drop(attempt, Code.ABANDONED, late);
+        failed(attempt, late);
+      } else if (name === Due.HELLO) {
+        abandon(Code.HELLO_TIMEOUT, "no welcome in time");
+      } else if (name === Due.RETRY) {
+        startDial("dialling", "retry");
+      } else if (name === Due.STABLE) {
+        retry.stable();
+      } else if (name === Due.MOVE) {
+        startDial("moving", "the server asked");
+      }
+    },
+  };
 }

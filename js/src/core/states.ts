@@ -1,7 +1,7 @@
 /**
  * The states of a client connection and the moves that are legal.
  *
- * - a move that is not in the table throws (test: illegal moves throw);
+ * - a move that is not in the table throws, in tests: what is shipped leaves the table out (test: illegal moves throw);
  * - `closed` is final (test: closed is final).
  */
 

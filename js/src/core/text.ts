@@ -6,24 +6,13 @@
 
 /** Unicode code points in `text`. */
 export function charsOf(text: string): number {
-  let count = text.length;
-  for (let i = 1; i < text.length; i++) {
-    if (isLow(text.charCodeAt(i)) && isHigh(text.charCodeAt(i - 1))) count--;
-  }
-  return count;
+  return [...text].length;
 }
 
 /** Bytes of `text` in UTF-8; half a surrogate pair counts as the replacement character it is sent as. */
 export function bytesOf(text: string): number {
-  let bytes = text.length;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit < 0x80) continue;
-    bytes += unit < 0x800 ? 1 : 2;
-    if (isHigh(unit) && isLow(text.charCodeAt(i + 1))) {
-      i++; // four bytes for two units, and two of them are counted
-    }
-  }
+  let bytes = 0;
+  for (const char of text) bytes += char < "\u0080" ? 1 : char < "\u0800" ? 2 : char.length + 2;
   return bytes;
 }
 
@@ -34,14 +23,6 @@ export function isWellFormed(text: string): boolean {
 
 /** The beginning of `text`, at most `most` bytes. */
 export function cut(text: string, most: number): string {
-  while (bytesOf(text) > most) text = [...text].slice(0, -1).join("");
+  while (bytesOf(text) > most) text = text.slice(0, -1);
   return text;
-}
-
-function isHigh(unit: number): boolean {
-  return unit >= 0xd800 && unit < 0xdc00;
-}
-
-function isLow(unit: number): boolean {
-  return unit >= 0xdc00 && unit < 0xe000;
 }

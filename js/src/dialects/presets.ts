@@ -1,4 +1,6 @@
-/** Dialects that are known by name. They are data, the files of `protocol/dialects`, and nothing is copied by hand. */
+/**
+ * Dialects, and what speaks them. Those known by name are the files of `protocol/dialects`: nothing is copied by hand.
+ */
 
 import cardFile from "../../../protocol/dialects/card.json" with { type: "json" };
 import communityFile from "../../../protocol/dialects/community.json" with { type: "json" };
@@ -8,21 +10,27 @@ import okxFile from "../../../protocol/dialects/okx.json" with { type: "json" };
 import phoenixFile from "../../../protocol/dialects/phoenix.json" with { type: "json" };
 import plainFile from "../../../protocol/dialects/plain.json" with { type: "json" };
 import tradesFile from "../../../protocol/dialects/trades.json" with { type: "json" };
+import { speak } from "./interpreter.js";
 import type { Dialect } from "./spec.js";
 
+/** A dialect that can be spoken, out of its value. What is made of one of those below by spreading can be already. */
+export function dialect(value: object): Dialect {
+  return Object.assign({ speak }, value) as Dialect;
+}
+
 /** Text ping and pong; everything else is a message. */
-export const heart: Dialect = heartFile as Dialect;
+export const heart = dialect(heartFile as object);
 /** An identity at open, then a card is bound; nothing answers the beat. */
-export const card: Dialect = cardFile as Dialect;
+export const card = dialect(cardFile as object);
 /** Messages and heartbeats in one envelope, both echoed by the server. */
-export const echo: Dialect = echoFile as Dialect;
+export const echo = dialect(echoFile as object);
 /** One subscription object, then pushed positions; nothing answers the beat. */
-export const trades: Dialect = tradesFile as Dialect;
+export const trades = dialect(tradesFile as object);
 /** Operators: a login with the platform's code, then requests and events. */
-export const community: Dialect = communityFile as Dialect;
+export const community = dialect(communityFile as object);
 /** OKX v5 streams. */
-export const okx: Dialect = okxFile as Dialect;
+export const okx = dialect(okxFile as object);
 /** Phoenix channels, serializer 2.0.0. */
-export const phoenix: Dialect = phoenixFile as Dialect;
+export const phoenix = dialect(phoenixFile as object);
 /** Any JSON. */
-export const plain: Dialect = plainFile as Dialect;
+export const plain = dialect(plainFile as object);

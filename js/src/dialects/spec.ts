@@ -1,5 +1,8 @@
 /** A protocol as a value: the declarative dialect (protocol/DIALECTS.md §3). What is not spelt cannot be done. */
 
+import type { ClientCodec, DownFrame, Json, UpFrame } from "../core/frames.js";
+import type { Kind } from "../core/outbox.js";
+import type { PolicyOptions } from "../core/policy.js";
 import type { Form } from "./forms.js";
 
 /**
@@ -89,4 +92,54 @@ export interface Dialect {
   readonly reconnect?: Reconnect;
   readonly params?: Readonly<Record<string, unknown>>;
   readonly defaults?: Readonly<Record<string, unknown>>;
+  /** What speaks it: put here by `dialect` of `heartline/dialects`, and in its presets already. */
+  readonly speak?: Speak | undefined;
+}
+
+/** Makes what stands between a connection and a server that speaks `dialect`. */
+export type Speak = (
+  dialect: Dialect,
+  options: PolicyOptions & { params?: Readonly<Record<string, unknown>> | undefined },
+  host: SpeechHost,
+) => Speech;
+
+/** What a connection does for it. */
+export interface SpeechHost {
+  /** Of message n: whether it may be said again, and its channel. */
+  note(n: number): [again: boolean, channel: string];
+  /** Write one text message to the link of this attempt, if it is there. */
+  write(attempt: number, text: string): void;
+  /** A frame for the machine. Without `proof` it is no sign that the other end is there. */
+  give(attempt: number, frame: DownFrame, proof: boolean): void;
+  /** Leave the link: nobody is there. */
+  leave(attempt: number, reason: string): void;
+  /** Have this kept over a reload. */
+  keep(value: object): void;
+}
+
+/** What stands between one connection and its server. Times in seconds of the connection's clock. */
+export interface Speech {
+  /** The connection's options, with what the dialect has chosen. */
+  readonly options: PolicyOptions;
+  readonly codec: ClientCodec;
+  /** A session begins, under a name that is random. */
+  begin(epoch: string): void;
+  /** What an earlier process kept. */
+  restore(keep: Readonly<Record<string, unknown>>): void;
+  /** How such a message is delivered. Throws TypeError where the dialect cannot spell it. */
+  check(kind: Kind, event: string, data: Json, channel: string): Delivery | undefined;
+  /** With what a channel is subscribed. */
+  args(channel: string, args: unknown): void;
+  /** The machine says this. */
+  up(attempt: number, frame: UpFrame, now: number): void;
+  /** The server says this; whether it was understood. */
+  heard(attempt: number, text: string, now: number): boolean;
+  /** The link is about to be closed on purpose. */
+  goodbye(attempt: number, now: number): void;
+  /** The link is gone. */
+  left(attempt: number): void;
+  /** Nobody waits for the reply to message n. */
+  forget(n: number): void;
+  nextDeadline(): number;
+  tick(now: number): void;
 }

@@ -5,11 +5,12 @@
  * with an error alone, a close may come seconds late, and a close before open may be ignored.
  *
  * - the global socket listeners are never used: they know one socket (test: tasks, never the global listeners);
- * - a socket that opens after it was left is closed again (test: a left dial is closed).
+ * - a socket that opens after it was left is closed again (test: a left dial is closed);
+ * - a `uni` that was stripped of its sockets, in a browser, means the browser's own (test: a stripped uni).
  */
 
 import type { Hint, Platform, SmallSocket } from "../client/platform.js";
-import { watchPage } from "./browser.js";
+import { browser, watchPage } from "./browser.js";
 
 /** The socket of a mini program. */
 export interface SocketTask {
@@ -41,6 +42,8 @@ export interface MiniProgramApi {
 
 /** The runtime of a mini program, or of uni-app anywhere: pass `wx` or `uni`. */
 export function miniProgram(api: MiniProgramApi): Platform {
+  // uni-app's builds for browsers leave out of `uni` what the application itself does not name.
+  if (!api.connectSocket && typeof WebSocket === "function") return browser();
   return {
     connectSocket: (url, protocols) => taskSocket(api, url, protocols),
     watch(hint) {
