@@ -291,7 +291,7 @@ def test_answers_go_to_what_asked() -> None:
     peer.tell({"id": "a", "op": "x", "args": 1}, {"id": "b", "op": "x", "args": 2}, {"id": "c", "op": "y", "args": 3})
     assert ended(peer, 1, reply=[10]) == [{"id": "a", "op": "x", "code": "0", "data": [10]}]
     assert ended(peer, 2, fail="no") == [{"id": "b", "code": "no", "msg": "", "data": {"code": "no", "message": ""}}]
-    assert ended(peer, 3, reply=None) == [{"id": "c", "op": "y", "code": "0", "data": None}]
+    assert ended(peer, 3, reply=None) == [{"id": "c", "op": "y", "code": "0"}]
 
 
 def test_two_requests_of_one_name_are_answered_in_order() -> None:
@@ -469,7 +469,8 @@ def test_events_for_one_session() -> None:
         ("card", "bind_ack", {"code": "200"}, {"msgType": "bind_ack", "code": "200"}),
         ("card", "bind_ack", None, {"msgType": "bind_ack"}),
         ("echo", "message", [1], {"ModeCode": "message", "msg": [1]}),
-        ("echo", "message", None, {"ModeCode": "message", "msg": None}),
+        ("echo", "message", None, {"ModeCode": "message"}),
+        ("community", "Changed", None, {"Operator": "Changed"}),
         ("trades", "getPositonsOrder", {"Code": 1, "data": []}, {"Code": 1, "data": []}),
         ("trades", "getPositonsOrder", {"Code": 404, "data": None}, {"Code": 404, "data": None}),
         ("community", "InvitationChanged", {"id": 1}, {"Operator": "InvitationChanged", "id": 1}),

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from msgspec import UNSET, Struct, json
 
-from .forms import REST, TEXT, Form, Heard, Vars, is_lone, match, read, render, variables_of
+from .forms import TEXT, Form, Heard, Vars, is_lone, match, read, render, variables_of
 from .spec import Dialect, Request, Send, Subscribe
 
 ChannelOf = Callable[[Any], str | None]
@@ -232,11 +232,11 @@ class Spelling:
         raise ValueError(f"the dialect {self.dialect.name!r} has no form for the event {event!r}")
 
     def _with(self, form: Form, variables: dict[str, Any], name: str, value: Any) -> bytes:
-        """Spell a form with a value: where `$name` stands, or as more fields beside those of the form."""
-        if name in variables_of(form):
-            spread = value is None and f"${name}" in _spread(form)
-            return self.spell(form, {**variables, name: {} if spread else value})
-        return self.spell(form, variables, value)
+        """Spell a form with a value, null being none: where `$name` stands, or as fields beside those of the form."""
+        if name not in variables_of(form):
+            return self.spell(form, variables, value)
+        others = {one: part for one, part in variables.items() if one != name}
+        return self.spell(form, others if value is None else {**others, name: value})
 
     def spell(self, form: Form, variables: Vars, more: Any = None, *, clock: bool = True) -> bytes:
         """A form in words. What is no text becomes one, as JSON, where the form is text."""
@@ -271,11 +271,3 @@ def _login_of(say: Form, found: dict[str, Any]) -> Any:
 def _failure(body: Mapping[str, Any]) -> dict[str, Any]:
     found = {"code": body.get("code", ""), "why": body.get("message", ""), "error": dict(body)}
     return found | ({"retry": body["retry"]} if "retry" in body else {})
-
-
-def _spread(form: Form) -> set[str]:
-    """Variables whose fields go into the message."""
-    if isinstance(form, dict):
-        own = {form[REST]} if isinstance(form.get(REST), str) else set()
-        return own.union(*(_spread(inner) for inner in form.values()))
-    return set().union(*map(_spread, form)) if isinstance(form, list | tuple) else set()
