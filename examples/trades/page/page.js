@@ -117,8 +117,11 @@ function showSignals(chosen) {
   select.value = String(chosen);
 }
 
+const NUMBERS = ["order", "volume", "price", "profit"];
+
 function table(shown, caption, kinds) {
   const heads = ["order", "symbol", "side", "volume", "price", "profit", ...(kinds ? ["kind"] : [])];
+  const head = (name) => el("th", { scope: "col", class: NUMBERS.includes(name) ? "number" : null }, t(name));
   const body = shown.map((row) => el("tr", {}, ...cells(row, kinds)));
   if (!body.length) body.push(el("tr", {}, el("td", { colspan: String(heads.length) }, t("none"))));
   return el(
@@ -128,7 +131,7 @@ function table(shown, caption, kinds) {
       "table",
       {},
       ...(caption ? [el("caption", {}, caption)] : []),
-      el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, t(head))))),
+      el("thead", {}, el("tr", {}, ...heads.map(head))),
       el("tbody", {}, ...body),
     ),
   );
@@ -141,7 +144,7 @@ function cells(row, kinds) {
     el("td", {}, String(row.symbol)),
     el("td", {}, row.cmd === "buy" ? t("buy") : t("sell")),
     number(row.volume, 1),
-    number(row.price, 5),
+    number(row.price, row.price < 10 ? 5 : row.price < 1000 ? 3 : 2),
     number(row.profit, 2),
     ...(kinds ? [el("td", {}, row.flwsig === true ? t("signalOf", { n: row.sigtraderid }) : t("own"))] : []),
   ];

@@ -28,7 +28,7 @@ export const TEXTS = {
   profit: ["Profit", "盈亏"],
   kind: ["Kind", "类型"],
   none: ["No positions", "暂无持仓"],
-  pushes: ["{n} pushes", "已收到 {n} 次推送"],
+  pushes: ["Pushes: {n}", "推送次数：{n}"],
   opened: ["Connected", "已连接"],
   left: ["Connection closed", "连接已关闭"],
   trying: ["Connection failed, trying for the {nth} time", "连接失败，正在第 {n} 次重试"],

@@ -68,7 +68,7 @@ async function live(options: HostOptions = {}): Promise<MiniProgramHost> {
 const positions = (host: MiniProgramHost): string[] => host.view().texts("what");
 const notice = (host: MiniProgramHost): string => host.view().texts("notice")[0] ?? "";
 const toasts = (host: MiniProgramHost): string[] => host.shown.map(({ title }) => title);
-const pushes = (host: MiniProgramHost): number => parseInt(host.view().text.match(/(\d+) pushes/)![1]!);
+const pushes = (host: MiniProgramHost): number => parseInt(host.view().text.match(/Pushes: (\d+)/)![1]!);
 const back = (host: MiniProgramHost): void => host.wx["navigateBack"]({});
 const failures = (host: MiniProgramHost): string[] => toasts(host).filter((text) => /trying|Could not/.test(text));
 const tries = (...numbers: string[]): string[] => numbers.map((n) => `Connection failed, trying for the ${n} time`);

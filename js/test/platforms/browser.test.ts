@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from "vitest";
 
-import { browser, connect } from "heartline";
+import { browser, connect, miniProgram } from "heartline";
 import { detectPlatform } from "../../src/platforms/detect.js";
 import { FakeSocket } from "../kit/fake.js";
 
@@ -45,4 +45,22 @@ test("which platform is found", () => {
   vi.stubGlobal("wx", { connectSocket: () => void tasks++, onAppShow() {} });
   detectPlatform().connectSocket("wss://host/", []);
   expect([tasks, made.length]).toEqual([1, 1]);
+});
+
+test("a stripped uni, in a browser, means the browser's own sockets", () => {
+  const made: string[] = [];
+  vi.stubGlobal(
+    "WebSocket",
+    class extends FakeSocket {
+      constructor(url: string, protocols: string[]) {
+        super(url, protocols);
+        made.push(url);
+      }
+    },
+  );
+  const given: string[] = [];
+  const task = { onOpen() {}, onMessage() {}, onClose() {}, onError() {}, send() {}, close() {} };
+  miniProgram({ connectSocket: ({ url }) => (given.push(url), task) }).connectSocket("ws://one/", []);
+  miniProgram({} as never).connectSocket("ws://two/", []);
+  expect([given, made]).toEqual([["ws://one/"], ["ws://two/"]]);
 });
