@@ -33,7 +33,7 @@ function enter(name) {
     store: localStore(`community:${name}`),
     // A new code for each link, as wx.login gives one.
     login: () => ({ userCode: `${name}-${newId()}`, userInfo: { nickName: nameOf(name), avatarUrl: "" } }),
-    on: { InvitationChanged: changed },
+    on: { InvitationChanged: changed, "@gap": () => void reload() },
   });
   page.watch(conn);
   conn.onState(moved);
