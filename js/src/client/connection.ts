@@ -261,12 +261,12 @@ export class Connection {
     if (this.state === "closed") throw refusal()!;
     let feed = feeds.get(channel);
     if (!feed) {
+      if (speech) speech.args(channel, options.args);
       const made = new Feed(channel, owner);
       feeds.set(channel, (feed = made));
       if (place && place[0] !== null) made.place = { epoch: place[0], offset: place[1] };
       ready((machine) => {
         if (feeds.get(channel) !== made) return;
-        if (speech) speech.args(channel, options.args);
         machine.subscribe(channel, place);
       });
     } else if (place || channel[0] === "@") {

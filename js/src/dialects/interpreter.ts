@@ -10,7 +10,7 @@
 import type { ClientCodec } from "../core/frames.js";
 import type { PolicyOptions } from "../core/policy.js";
 import type { Dialect, Speech, SpeechHost } from "./spec.js";
-import { Translator } from "./translator.js";
+import { makeTranslator, type Translator } from "./translator.js";
 
 /** Speak `dialect` on the links of one connection. */
 export function speak(dialect: Dialect, options: PolicyOptions & { params?: object | undefined }, host: SpeechHost): Speech {
@@ -51,15 +51,13 @@ export function speak(dialect: Dialect, options: PolicyOptions & { params?: obje
 
     begin(epoch) {
       on = 0;
-      translator = new Translator(spoken, params as Record<string, unknown>, epoch, host.note, Date.now);
+      translator = makeTranslator(spoken, params as Record<string, unknown>, epoch, host.note, Date.now);
     },
     restore(keep) {
-      kept = translator.keep = keep;
+      translator.restore((kept = keep));
     },
     check: (kind, event, data, channel) => translator.check(kind, event, data, channel),
-    args(channel, args) {
-      translator.args.set(channel, args);
-    },
+    args: (channel, args) => translator.follow(channel, args),
     up(attempt, frame, now) {
       on = attempt;
       translator.up(frame, now);
@@ -68,7 +66,7 @@ export function speak(dialect: Dialect, options: PolicyOptions & { params?: obje
     heard(attempt, text, now) {
       const understood = translator.heard(text, now);
       carry(attempt, true);
-      if (translator.keep !== kept) host.keep((kept = translator.keep));
+      if (translator.kept() !== kept) host.keep((kept = translator.kept()));
       return understood;
     },
     goodbye(attempt, now) {

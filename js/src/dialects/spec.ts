@@ -128,7 +128,7 @@ export interface Speech {
   restore(keep: Readonly<Record<string, unknown>>): void;
   /** How such a message is delivered. Throws TypeError where the dialect cannot spell it. */
   check(kind: Kind, event: string, data: Json, channel: string): Delivery | undefined;
-  /** With what a channel is subscribed. */
+  /** With what a channel is subscribed. Throws TypeError where the dialect cannot spell that. */
   args(channel: string, args: unknown): void;
   /** The machine says this. */
   up(attempt: number, frame: UpFrame, now: number): void;

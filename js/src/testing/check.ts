@@ -171,6 +171,7 @@ const dialect = fields(
     reconnect: fields({ delay: seconds, cap: seconds, attempts: orNull(attempts), stable: seconds }),
     params: values,
     defaults: values,
+    speak: (value, where) => typeof value === "function" || wrong(where, "what `dialect` puts there"),
   },
   "name",
 );

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 import { describe, expect, test } from "vitest";
 
@@ -18,10 +18,18 @@ describe("specs", () => {
     else expect(checkDialect(dialect)).toBe(dialect);
   });
 
-  test.each(Object.entries(presets))("the preset %s", (name, preset) => {
+  const { dialect: made, ...known } = presets;
+
+  test.each(Object.entries(known))("the preset %s", (name, preset) => {
     expect(checkDialect(preset).name).toBe(name);
-    const file = new URL(`../../../protocol/dialects/${name}.json`, import.meta.url);
-    expect(preset).toEqual(JSON.parse(readFileSync(file, "utf8")));
+    const file = JSON.parse(readFileSync(new URL(`../../../protocol/dialects/${name}.json`, import.meta.url), "utf8"));
+    expect({ ...preset, speak: undefined }).toEqual(file);
+    expect(made(file)).toEqual(preset);
+  });
+
+  test("every file is a preset", () => {
+    const files = readdirSync(new URL("../../../protocol/dialects/", import.meta.url));
+    expect(Object.keys(known).sort()).toEqual(files.map((file) => file.replace(".json", "")).sort());
   });
 });
 

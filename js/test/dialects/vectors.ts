@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { match, read, say } from "../../src/dialects/forms.js";
 import * as presets from "../../src/dialects/presets.js";
 import type { Dialect } from "../../src/dialects/spec.js";
-import { type Output, Translator } from "../../src/dialects/translator.js";
+import { makeTranslator, type Output } from "../../src/dialects/translator.js";
 import { checkForm } from "../../src/testing/check.js";
 import { expand, same } from "../core/vectors.js";
 
@@ -69,7 +69,7 @@ export function dialectOf(written: Any): Dialect {
 /** Play one scenario; throws at the first step that does not do what is written. */
 export function play(scenario: Any): void {
   const { messages = {}, args = {} } = scenario.notes ?? {};
-  const translator = new Translator(
+  const translator = makeTranslator(
     dialectOf(scenario.dialect),
     scenario.params ?? {},
     scenario.epoch ?? "e",
@@ -77,8 +77,8 @@ export function play(scenario: Any): void {
     (now) => Math.round(now * 1000),
     scenario.can_ping ?? true,
   );
-  translator.keep = scenario.keep ?? {};
-  for (const channel of Object.keys(args)) translator.args.set(channel, args[channel]);
+  translator.restore(scenario.keep ?? {});
+  for (const channel of Object.keys(args)) translator.follow(channel, args[channel]);
   let proven = false; // the shell's own
   for (const [i, step] of expand(scenario.steps).entries()) {
     const { at, frame, payload, text, json, n } = step;
@@ -116,7 +116,7 @@ export function play(scenario: Any): void {
       expect: withoutWords(translator.drain().map(neutral)),
       deadline: deadline === Infinity ? null : deadline,
       ignored: ignored || undefined,
-      kept: step.kept && translator.keep,
+      kept: step.kept && translator.kept(),
       proven: "proven" in step ? proven : undefined,
     };
     step.expect = withoutWords(step.expect);
