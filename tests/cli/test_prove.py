@@ -145,6 +145,21 @@ def test_prove_finds_what_is_too_much_and_what_is_missing(
     assert "kept: every line" not in text
 
 
+def test_prove_tells_programs_how_it_goes(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("".join(f"{n}\n" for n in range(500)))
+    never = [word for name in ("server", "sender", "listener") for word in (f"--kill-{name}-every", "inf")]
+    done = run(
+        "prove", "--input", str(text), "--json", "--quiet", "--stats-every", "0.1", "--rate", "500", *never, timeout=90
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ok"] is True
+    rows = [json.loads(line) for line in done.stderr.splitlines()]
+    assert len(rows) > 5
+    assert [row["received"] for row in rows] == sorted(row["received"] for row in rows)
+    assert (rows[-1]["lines"], rows[-1]["sent"], rows[-1]["received"]) == (500, 500, 500)
+
+
 def test_prove_finds_a_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

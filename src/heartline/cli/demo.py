@@ -11,9 +11,9 @@ import logging
 import webbrowser
 from pathlib import Path
 
+from .addresses import address_error
 from .exits import Exit, Stop
 from .running import run as run_job
-from .serve import address_error
 from .terminal import say
 from .values import count
 
@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(gallery: object, args: argparse.Namespace) -> int:
+    from heartline.core.errors import BrokerError
     from heartline.demo import DemoError, Gallery
 
     assert isinstance(gallery, Gallery)
@@ -67,6 +68,8 @@ async def _serve(gallery: object, args: argparse.Namespace) -> int:
         await gallery.__aenter__()
     except DemoError as error:
         raise Stop(str(error)) from None
+    except BrokerError as error:  # --data of another demo that runs, say
+        raise Stop(f"the demo did not start: {error}") from None
     except OSError as error:
         raise Stop(address_error(error, args)) from None
     try:

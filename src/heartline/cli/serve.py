@@ -6,15 +6,14 @@ Invariants:
 """
 
 import argparse
-import errno
 import ipaddress
 import logging
-import socket
 import ssl
 
+from .addresses import address_error
 from .exits import Exit, Stop
 from .terminal import say
-from .values import beat, count, named, seconds, size
+from .values import beat, count, seconds, size
 
 _DESCRIPTION = """\
 Run an application, named MODULE:APP as in `shop:app` for `app = heartline.Server()` in shop.py.
@@ -35,11 +34,6 @@ examples:
 exit status: 0 stopped by a signal, 2 the application cannot be loaded or the address cannot be used"""
 
 BROKER = "sqlite:///heartline.db"
-_BROKEN_ADDRESS = {
-    errno.EADDRINUSE: "is in use: stop what listens there, or choose another with --port (0: any free one)",
-    errno.EACCES: "is not for ordinary users: choose a --port from 1024 on",
-    errno.EADDRNOTAVAIL: "is no address of this machine",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -164,11 +158,3 @@ def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     except (ssl.SSLError, OSError) as error:
         raise Stop(f"--tls-cert, --tls-key: {cert} cannot be used: {error}") from None
     return context
-
-
-def address_error(error: OSError, args: argparse.Namespace) -> str:
-    """Why --host and --port cannot be listened on, for a person."""
-    where = named(args.host, args.port)
-    if isinstance(error, socket.gaierror):
-        return f"--host {args.host}: no such host"
-    return f"{where} {_BROKEN_ADDRESS.get(error.errno or 0, f'cannot be used: {error.strerror or error}')}"

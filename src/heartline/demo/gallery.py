@@ -8,6 +8,7 @@ Invariants, tests in ``tests/demo/test_gallery.py``:
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -21,7 +22,7 @@ from heartline.server import Server
 from .control import make_control
 from .files import redirect, serve_file, serve_folder
 from .network import Network, page_of
-from .places import CLIENT, SYSTEMS, Places, find_places
+from .places import CLIENT, SYSTEMS, DemoError, Places, find_places
 from .prover import Prover
 
 NEWS_EVERY = 0.2  # seconds
@@ -100,9 +101,7 @@ class Gallery:
             serve_file(app, f"/heartline/{file}", places.client / file)
         redirect(app, "/favicon.ico", "/icon.svg")  # what browsers ask for by themselves
         for name in SYSTEMS:
-            own = folder / name
-            own.mkdir(parents=True, exist_ok=True)
-            app.mount(places.system(name)(own))
+            app.mount(places.system(name)(_made(folder / name)))
             serve_folder(app, f"/{name}/", places.examples / name / "page")
             redirect(app, f"/{name}", f"/{name}/")
         return app
@@ -119,6 +118,17 @@ class Gallery:
             self._changed.clear()
             self._network.news()
             await asyncio.sleep(NEWS_EVERY)
+
+
+def _made(folder: Path) -> Path:
+    """A folder to write in. Raises DemoError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoError(f"{folder} cannot be made: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise DemoError(f"{folder} cannot be written to")
+    return folder
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -160,8 +160,9 @@ class Network:
         return self._proxy.group(page)
 
     def _seen(self, page: str) -> Seen:
-        stats = self._proxy.group(page).stats
+        group = self._proxy.group(page)
+        stats = group.stats
         return Seen(
             page, stats.open, stats.frozen, stats.dials, stats.refused, stats.hung, stats.cut,
-            stats.bytes_held, stats.bytes_lost,
+            group.stuck, stats.bytes_lost,
         )  # fmt: skip

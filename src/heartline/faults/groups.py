@@ -99,6 +99,11 @@ class Group:
         """The numbers of its links as they are now."""
         return self._host.stats_of(self.counts, self._links())
 
+    @property
+    def stuck(self) -> int:
+        """Bytes of its links that are on their way and do not arrive now, those in the system's buffers included."""
+        return sum(link.up.stuck + link.down.stuck for link in self._links())
+
     def _links(self) -> "list[ProxyLink]":
         return self._host.links_named(self.name)
 

@@ -42,6 +42,11 @@ class Pipe:
         """Whether this direction is a black hole now."""
         return bool(self.link.frozen) and self.direction in self.link.frozen
 
+    @property
+    def stuck(self) -> int:
+        """Bytes that are in the proxy, or wait in its kernel while nothing is read."""
+        return self.held + (self.source.waiting() if self.frozen else 0)
+
     def feed(self, data: bytes) -> None:
         """Bytes enter."""
         link = self.link

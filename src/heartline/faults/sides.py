@@ -11,6 +11,7 @@ import contextlib
 import select
 import socket
 import struct
+import sys
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Final, cast
@@ -150,6 +151,16 @@ class Side(asyncio.Protocol):
             while taken < _UNREAD_LIMIT and (data := _receive(twin)):
                 taken += len(data)
                 yield data
+
+    def waiting(self) -> int:
+        """How many bytes of this side the kernel holds that nobody has read; 0 where the system does not tell."""
+        descriptor = self.fileno()
+        if descriptor < 0 or sys.platform == "win32":
+            return 0
+        import fcntl
+        import termios
+
+        return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))[0])
 
     def fileno(self) -> int:
         """The socket's descriptor, -1 when there is none."""
