@@ -8,8 +8,7 @@ Invariants:
 - a session that is not resumed in time is forgotten; when there are too many the oldest is, or, where it is on disk,
   let go of until its client comes (test_detached_sessions_are_bounded, test_saved_sessions_may_leave_memory);
 - handlers of a session survive its links (test_lost_link_cancels_nothing);
-- a session nobody can come back to ends with its link, but not before all it has accepted has ended
-  (test_what_was_accepted_ends_before_its_session).
+- where none can come back, what was accepted ends first (test_what_was_accepted_ends_before_its_session).
 """
 
 from collections import deque
@@ -142,10 +141,7 @@ class Node:
     # inputs from sockets
 
     def open(self, info: object, now: float, transient: Heartbeat | None = None) -> ServerLink:
-        """A socket is open. `info` is the shell's own, handed to the application with the login.
-
-        `transient`: the heartbeat of a dialect whose clients cannot resume.
-        """
+        """A socket is open. `info` goes to the application; `transient`: the heartbeat of who cannot resume."""
         self._tell_time(now)
         link = ServerLink(self, info, self.now, transient)
         self.links[link] = None
