@@ -8,7 +8,7 @@
  */
 
 import type { StateChange } from "../core/effects.js";
-import { OutboxFull, RequestTimeout } from "../core/errors.js";
+import { type HeartlineError, OutboxFull, RequestTimeout } from "../core/errors.js";
 import { checkChannel, checkName } from "../core/names.js";
 import type { Kind } from "../core/outbox.js";
 import { positive } from "../core/policy.js";
@@ -202,10 +202,9 @@ export class Connection {
   private _queue(kind: Kind, event: string, data: unknown, target: string, options: SendOptions): Receipt {
     const shell = this._shell;
     const text = encodeJson("data", data);
-    const usual = shell.speech && shell.speech.check(kind, event, data, target);
-    const { expires: expiresIn, delivery = usual || "at_most_once" } = options;
-    const idempotent = delivery === "at_least_once";
-    if (!idempotent && delivery !== "at_most_once") throw new TypeError("delivery must be 'at_most_once' or 'at_least_once'");
+    const { expires: expiresIn, delivery } = options;
+    const idempotent = delivery && delivery === "at_least_once";
+    if (delivery && !idempotent && delivery !== "at_most_once") throw new TypeError("delivery must be 'at_most_once' or 'at_least_once'");
     const refusal = shell.refusal();
     if (refusal) throw refusal;
     const late = !shell.machine();
@@ -234,11 +233,10 @@ export class Connection {
   /** Nobody waits for it any more: withdraw it if it was never written. */
   private _takeBack(receipt: Receipt): void {
     const { n } = receipt;
-    const { receipts, machine, run, speech } = this._shell;
+    const { receipts, machine, run } = this._shell;
     if (n === null) {
       receipt.settle("expired", null, "the store was not read in time");
     } else if (receipts.delete(n)) {
-      if (speech) speech.forget(n);
       if (machine()!.withdraw(n)) receipt.settle("expired", null, "not in time");
       else receipt.fail(new RequestTimeout("no reply in time: it was sent and may still be handled", n));
       run();
@@ -257,17 +255,23 @@ export class Connection {
   subscribe<T = unknown>(channel: string, options: SubscribeOptions<T> = {}): Subscription<T> {
     checkChannel(channel);
     const place = placeSince(options.since);
-    const { feeds, ready, refusal, owner, speech } = this._shell;
+    const { feeds, ready, refusal, owner, machine } = this._shell;
     if (this.state === "closed") throw refusal()!;
     let feed = feeds.get(channel);
     if (!feed) {
-      if (speech) speech.args(channel, options.args);
       const made = new Feed(channel, owner);
       feeds.set(channel, (feed = made));
       if (place && place[0] !== null) made.place = { epoch: place[0], offset: place[1] };
-      ready((machine) => {
+      const late = !machine();
+      ready((there) => {
         if (feeds.get(channel) !== made) return;
-        machine.subscribe(channel, place);
+        try {
+          there.subscribe(channel, place, options.args);
+        } catch (error) {
+          feeds.delete(channel);
+          if (!late) throw error;
+          made.end(error as HeartlineError, true);
+        }
       });
     } else if (place || channel[0] === "@") {
       throw new RangeError(`channel: ${channel} is followed already: close that subscription or share it`);

@@ -21,12 +21,11 @@ import {
   Replaced,
   SubscriptionRefused,
 } from "../core/errors.js";
-import { INBOX, type Json, type UpFrame } from "../core/frames.js";
+import { type ClientCodec, INBOX, type Json } from "../core/frames.js";
 import { makePolicy } from "../core/policy.js";
 import type { Saved } from "../core/saved.js";
 import type { State } from "../core/states.js";
 import { native } from "../dialects/native.js";
-import type { SpeechHost } from "../dialects/spec.js";
 import { detectPlatform } from "../platforms/detect.js";
 import { type Arrival, Bus } from "./bus.js";
 import { Journal, savedOf } from "./journal.js";
@@ -46,7 +45,7 @@ export type Shell = ReturnType<typeof makeShell>;
 
 /** Make them, and begin. */
 export function makeShell(url: string, options: Options) {
-  const { connectSocket, timers = systemTimers, store, login, random = Math.random, trace, dialect } = options;
+  const { connectSocket, timers = systemTimers, store, login, random = Math.random, trace, dialect, codec = native } = options;
   const now = (): number => timers.now();
   const platform: Platform = options.platform || (connectSocket ? { connectSocket } : detectPlatform());
   const feeds = new Map<string, Feed>();
@@ -54,24 +53,8 @@ export function makeShell(url: string, options: Options) {
   const links = new Map<number, Link>();
   const dirty = new Set<{ deliver(): void }>();
   const conditions = new Set<() => void>();
-  const host: SpeechHost = {
-    note(n) {
-      const { idempotent, target } = machine!.outbox.messages.get(n)!;
-      return [idempotent, target];
-    },
-    write,
-    give: (attempt, frame, proof) => machine!.received(attempt, frame as any, proof),
-    leave(attempt, reason) {
-      drop(attempt, Code.PEER_SILENT, reason);
-      machine!.lost(attempt, Code.PEER_SILENT, reason);
-    },
-    keep: (value) => keep("k", value),
-  };
-  if (dialect && !dialect.speak) throw new TypeError("dialect must be made by dialect() of heartline/dialects");
-  /** Between the machine and a server that speaks otherwise. */
-  const speech = dialect && dialect.speak!(dialect, options, host);
-  const policy = makePolicy(speech ? speech.options : options);
-  const { codec = native } = speech || options;
+  const spoken = dialect && dialect.speak!(dialect, options); // made by `dialect` of heartline/dialects
+  const policy = makePolicy(spoken ? spoken.options : options);
   let machine: ClientMachine | null = null; // while the store is being read
   let early: (() => void)[] = []; // what waits for it
   let closing = false; // closed by the person before it was there
@@ -160,32 +143,18 @@ export function makeShell(url: string, options: Options) {
   };
 
   const arm = (): void => {
-    let at = machine!.nextDeadline();
-    if (speech) at = Math.min(at, speech.nextDeadline());
+    const at = machine!.nextDeadline();
     if (at >= wakeAt) return;
     stopWake();
     wakeAt = at;
     stopWake = timers.after(at - now(), () => {
       wakeAt = Infinity;
       machine!.tick();
-      if (speech) speech.tick(now());
       run();
     });
   };
 
   // links
-
-  function write(attempt: number, text: string): void {
-    const link = links.get(attempt);
-    if (link) link.send(text);
-  }
-
-  const drop = (attempt: number, code: number, reason: string): void => {
-    const link = links.get(attempt);
-    if (link) link.leave(code, reason);
-    links.delete(attempt);
-    if (attempt === dialling) dialling = 0;
-  };
 
   const dial = (attempt: number): void => {
     tell("client.dial", { attempt });
@@ -198,7 +167,6 @@ export function makeShell(url: string, options: Options) {
     };
     const lost = (code: number, reason: string): void => {
       links.delete(attempt);
-      if (speech) speech.left(attempt);
       dialler.lost(attempt, code, reason);
       run();
     };
@@ -206,23 +174,14 @@ export function makeShell(url: string, options: Options) {
       (payload) => {
         if (dialler !== machine || attempt !== dialling) return;
         try {
-          const link = linkOf(platform.connectSocket(url, [...codec.protocols]), {
+          const link = linkOf(platform.connectSocket(url, [...(spoken || codec).protocols]), {
             opened() {
               dialler.opened(attempt, payload);
               run();
             },
             received(data) {
-              if (speech) {
-                dialler.alive(attempt, typeof data === "string");
-                if (typeof data === "string" && !speech.heard(attempt, data, now())) tell("client.ignored", {});
-                run();
-              } else if (typeof data === "string") {
-                dialler.received(attempt, data);
-                run();
-              } else {
-                link.leave(Code.UNSUPPORTED_DATA, "not text");
-                lost(Code.WEBSOCKET_ERROR, "a binary message");
-              }
+              dialler.received(attempt, data);
+              run();
             },
             ended: (code, reason, opened) => (opened ? lost(code, reason) : failed(reason)),
           });
@@ -277,15 +236,14 @@ export function makeShell(url: string, options: Options) {
   const carriers: Carriers = {
     [Do.DIAL]: dial,
     [Do.TRANSMIT](attempt, payload) {
-      if (speech) speech.up(attempt, payload as unknown as UpFrame, now());
-      else write(attempt, payload);
+      const link = links.get(attempt);
+      if (link) link.send(payload);
     },
     [Do.DROP](attempt, code, reason) {
-      if (speech) {
-        if (code === Code.NORMAL) speech.goodbye(attempt, now());
-        speech.left(attempt);
-      }
-      drop(attempt, code, reason);
+      const link = links.get(attempt);
+      if (link) link.leave(code, reason);
+      links.delete(attempt);
+      if (attempt === dialling) dialling = 0;
     },
     [Do.PERSIST]({ n, kind, event, data, target, idempotent }, next) {
       const owner = machine!;
@@ -304,11 +262,8 @@ export function makeShell(url: string, options: Options) {
     [Do.FORGET_CURSOR]: (channel) => keep(`c${channel}`, null),
     [Do.SETTLE]({ n }, outcome, body, reason) {
       const receipt = receipts.get(n);
-      const { code, message } = Object(speech && body) as { code?: string; message?: string };
       receipts.delete(n);
-      if (!receipt) return;
-      if (code === "unknown") receipt.settle(code, null, message!);
-      else receipt.settle(outcome, body, reason);
+      if (receipt) receipt.settle(outcome, body, reason);
     },
     [Do.ARRIVED](item, size) {
       const feed = feeds.get(item.channel);
@@ -333,6 +288,8 @@ export function makeShell(url: string, options: Options) {
       }, report);
     },
     [Do.STATE]: changed,
+    [Do.KEEP]: (value) => keep("k", value),
+    [Do.IGNORED]: () => tell("client.ignored", {}),
   };
 
   const carry = ([what, ...rest]: Effect): void => (carriers[what] as (...rest: unknown[]) => void)(...rest);
@@ -367,13 +324,13 @@ export function makeShell(url: string, options: Options) {
     const mine = ++generation;
     machine = last = null;
     closing = false;
-    if (speech) speech.begin(instanceId());
     const made = (saved: Saved | null): void => {
       if (mine !== generation) return;
       const { name = "heartline-js", version = "0.1.0" } = options;
-      machine = clientMachine(policy, codec, random, instanceId(), now, saved, { name, version });
+      const id = instanceId();
+      const make = (spelling: ClientCodec): ClientMachine => clientMachine(policy, spelling, random, id, now, saved, { name, version });
+      machine = spoken ? spoken.machine(make, id, now, saved ? saved.keep : undefined) : make(codec);
       reserved = 0;
-      if (speech && saved && saved.keep) speech.restore(saved.keep);
       restored = [...machine.outbox.messages.values()].map(({ n, event, data }) => {
         const receipt = new Receipt(event, deadEnd, JSON.parse(data));
         receipt.n = n;
@@ -442,7 +399,6 @@ export function makeShell(url: string, options: Options) {
 
   return {
     policy,
-    speech,
     timers,
     bus,
     feeds,

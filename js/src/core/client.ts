@@ -323,7 +323,7 @@ export function clientMachine(
      * Without an offset: from where a process before this one had got, else from the channel's head. A channel that is
      * followed already begins anew: report nothing as handled that came before. Throws ConnectionClosed, TypeError.
      */
-    subscribe(channel: string, place: Place | undefined = places.get(channel)): void {
+    subscribe(channel: string, place: Place | undefined = places.get(channel), _args?: Json): void {
       checkChannel(channel);
       checkOpen();
       places.delete(channel);
@@ -409,11 +409,11 @@ export function clientMachine(
     },
 
     /** One text message of the link. Without `shows` nothing was heard: a dialect concludes it from what it said. */
-    received(attempt: number, text: string, shows = true): void {
+    received(attempt: number, text: unknown, shows = true): void {
       if (attempt !== road.link()) return;
       proof = shows;
       try {
-        take(codec.decode(text), text.length);
+        take(codec.decode(text as string), (text as string).length);
       } catch (error) {
         if (!(error instanceof BadFrame)) throw error;
         abandon(Code.BAD_FRAME, `the server broke the protocol: ${error.message}`);

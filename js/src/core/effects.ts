@@ -26,6 +26,8 @@ export const enum Do {
   UNSUBSCRIBED,
   RENEW,
   STATE,
+  KEEP,
+  IGNORED,
 }
 
 /** The connection's state moved. `retryIn` is seconds when it waits. Equal states: only the news is `reason`. */
@@ -90,4 +92,8 @@ export type Effect =
   | [Do.UNSUBSCRIBED, channel: string, code: string, message: string]
   /** Fresh credentials are wanted within so many seconds: call `login(payload)`. */
   | [Do.RENEW, seconds: number]
-  | [Do.STATE, change: StateChange];
+  | [Do.STATE, change: StateChange]
+  /** Of a dialect: what its logins are to be given after a crash as well. */
+  | [Do.KEEP, keep: object]
+  /** Of a dialect: a message that nothing fits. */
+  | [Do.IGNORED];

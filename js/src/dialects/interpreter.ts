@@ -1,38 +1,67 @@
 /**
- * A translator in the shell of a connection: which link it is on, what is written, what is kept.
+ * A translator around the client machine: to the shell of a connection it is a machine like any other.
  *
  * `heartline/dialects` brings it, inside of the dialects themselves, so that those who speak heartline.1 do not load it.
  *
  * - what the translator concludes from its own saying is no proof that anybody is there (vectors: client-*.json);
- * - what a login gave to keep outlives the process, where there is a store (test: keeps what a login gave).
+ * - what a login gave to keep outlives the process, where there is a store (test: what a login gave is kept).
  */
 
-import type { ClientCodec } from "../core/frames.js";
+import { Code } from "../core/codes.js";
+import { Do, type Effect } from "../core/effects.js";
+import type { ClientCodec, DownFrame, UpFrame } from "../core/frames.js";
 import type { PolicyOptions } from "../core/policy.js";
-import type { Dialect, Speech, SpeechHost } from "./spec.js";
-import { makeTranslator, type Translator } from "./translator.js";
+import type { Dialect, Machine, Spoken } from "./spec.js";
+import { makeTranslator } from "./translator.js";
 
-/** Speak `dialect` on the links of one connection. */
-export function speak(dialect: Dialect, options: PolicyOptions & { params?: object | undefined }, host: SpeechHost): Speech {
+/** How `dialect` is spoken on the links of one connection. */
+export function speak(dialect: Dialect, options: PolicyOptions & { params?: object | undefined }): Spoken {
   const { delay: base = 1, cap = 30, stable = 10, attempts: maxAttempts = null } = dialect.reconnect || {};
-  const { subprotocol } = dialect;
   const { heartbeat, params = {} } = options;
   const spoken = heartbeat ? Object.assign({}, dialect, { beat: Object.assign({}, dialect.beat, heartbeat) }) : dialect;
-  const itself = (frame: unknown): any => frame;
-  let translator!: Translator;
+  return {
+    options: Object.assign({ maxAttempts }, options, {
+      backOff: Object.assign({ base, cap, stable, least: 0.5 }, options.backOff),
+    }),
+    protocols: dialect.subprotocol ? [dialect.subprotocol] : [],
+    machine: (make, epoch, now, keep) => around(make, spoken, params as Record<string, unknown>, epoch, now, keep),
+  };
+}
+
+/** Frames as they are. */
+const itself = (frame: unknown): any => frame;
+const codec: ClientCodec = { protocols: [], encode: itself, decode: itself };
+
+function around<M extends Machine>(
+  make: (codec: ClientCodec) => M,
+  dialect: Dialect,
+  params: Readonly<Record<string, unknown>>,
+  epoch: string,
+  now: () => number,
+  keep: Readonly<Record<string, unknown>> | undefined,
+): M {
+  const machine = make(codec);
+  const note = (n: number): [boolean, string] => {
+    const { idempotent, target } = machine.outbox.messages.get(n)!;
+    return [idempotent, target];
+  };
+  const translator = makeTranslator(dialect, params, epoch, note, Date.now);
+  const effects: Effect[] = [];
   let on = 0; // the link it is on
-  let kept: object = {};
+  if (keep) translator.restore(keep);
+  let kept = translator.kept();
 
   /** Do what the translator wants. `proof`: it is what the other end said, and not what follows from saying something. */
   const carry = (attempt: number, proof: boolean): void => {
     for (const output of translator.drain()) {
       if (typeof output === "string") {
-        host.write(attempt, output);
+        effects.push([Do.TRANSMIT, attempt, output]);
       } else if (output[0] === "leave") {
         left(attempt);
-        host.leave(attempt, output[1]);
+        effects.push([Do.DROP, attempt, Code.PEER_SILENT, output[1]]);
+        machine.lost(attempt, Code.PEER_SILENT, output[1]);
       } else if (output[0] !== "ping") {
-        host.give(attempt, output, proof);
+        machine.received(attempt, output as DownFrame, proof);
       }
     }
   };
@@ -42,45 +71,67 @@ export function speak(dialect: Dialect, options: PolicyOptions & { params?: obje
     if (attempt === on) translator.lost();
   };
 
-  return {
-    options: Object.assign({ maxAttempts }, options, {
-      backOff: Object.assign({ base, cap, stable, least: 0.5 }, options.backOff),
-    }),
-    codec: { protocols: subprotocol ? [subprotocol] : [], encode: itself, decode: itself } as ClientCodec,
-    left,
-
-    begin(epoch) {
-      on = 0;
-      translator = makeTranslator(spoken, params as Record<string, unknown>, epoch, host.note, Date.now);
-    },
-    restore(keep) {
-      translator.restore((kept = keep));
-    },
-    check: (kind, event, data, channel) => translator.check(kind, event, data, channel),
-    args: (channel, args) => translator.follow(channel, args),
-    up(attempt, frame, now) {
+  /** What the machine wants, said otherwise. */
+  const take = (effect: Effect): void => {
+    if (effect[0] === Do.TRANSMIT) {
+      const [, attempt, frame] = effect;
       on = attempt;
-      translator.up(frame, now);
+      translator.up(frame as unknown as UpFrame, now());
+      return carry(attempt, false);
+    }
+    if (effect[0] === Do.DROP) {
+      const [, attempt, code] = effect;
+      if (code === Code.NORMAL) translator.goodbye(now());
       carry(attempt, false);
+      left(attempt);
+    }
+    if (effect[0] === Do.SETTLE) {
+      const { code, message } = Object(effect[3]) as { code?: string; message: string };
+      if (code === "unknown") effect = [Do.SETTLE, effect[1], code, null, message];
+    }
+    effects.push(effect);
+  };
+
+  const own: Machine = {
+    outbox: machine.outbox,
+
+    drain() {
+      for (let wanted; (wanted = machine.drain()).length; ) wanted.forEach(take);
+      return effects.splice(0);
     },
-    heard(attempt, text, now) {
-      const understood = translator.heard(text, now);
+    nextDeadline: () => Math.min(machine.nextDeadline(), translator.nextDeadline()),
+    tick() {
+      machine.tick();
+      translator.tick(now());
+      carry(on, false);
+    },
+    received(attempt, text) {
+      const words = typeof text === "string";
+      machine.alive(attempt, words);
+      if (words && !translator.heard(text, now())) effects.push([Do.IGNORED]);
       carry(attempt, true);
-      if (translator.kept() !== kept) host.keep((kept = translator.kept()));
-      return understood;
+      if (translator.kept() !== kept) effects.push([Do.KEEP, (kept = translator.kept())]);
     },
-    goodbye(attempt, now) {
-      translator.goodbye(now);
-      carry(attempt, false);
+    alive: machine.alive,
+    lost(attempt, code, reason) {
+      left(attempt);
+      machine.lost(attempt, code, reason);
     },
-    forget(n) {
-      translator.forget(n);
+    send(kind, event, data, options = {}) {
+      const delivery = translator.check(kind, event, JSON.parse(data), options.target || "");
+      const { idempotent = delivery === "at_least_once" } = options;
+      return machine.send(kind, event, data, Object.assign({}, options, { idempotent }));
+    },
+    withdraw(n) {
+      const unwritten = machine.withdraw(n);
+      if (!unwritten) translator.forget(n);
       carry(on, false);
+      return unwritten;
     },
-    nextDeadline: () => translator.nextDeadline(),
-    tick(now) {
-      translator.tick(now);
-      carry(on, false);
+    subscribe(channel, place, args) {
+      translator.follow(channel, args);
+      machine.subscribe(channel, place);
     },
   };
+  return Object.assign({}, machine, own);
 }

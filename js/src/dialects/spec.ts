@@ -1,7 +1,9 @@
 /** A protocol as a value: the declarative dialect (protocol/DIALECTS.md §3). What is not spelt cannot be done. */
 
-import type { ClientCodec, DownFrame, Json, UpFrame } from "../core/frames.js";
-import type { Kind } from "../core/outbox.js";
+import type { SendOptions } from "../core/client.js";
+import type { Effect } from "../core/effects.js";
+import type { ClientCodec, Json, Place } from "../core/frames.js";
+import type { Kind, Message } from "../core/outbox.js";
 import type { PolicyOptions } from "../core/policy.js";
 import type { Form } from "./forms.js";
 
@@ -96,50 +98,38 @@ export interface Dialect {
   readonly speak?: Speak | undefined;
 }
 
-/** Makes what stands between a connection and a server that speaks `dialect`. */
+/** How a dialect is spoken by a connection with these options. */
 export type Speak = (
   dialect: Dialect,
   options: PolicyOptions & { params?: Readonly<Record<string, unknown>> | undefined },
-  host: SpeechHost,
-) => Speech;
+) => Spoken;
 
-/** What a connection does for it. */
-export interface SpeechHost {
-  /** Of message n: whether it may be said again, and its channel. */
-  note(n: number): [again: boolean, channel: string];
-  /** Write one text message to the link of this attempt, if it is there. */
-  write(attempt: number, text: string): void;
-  /** A frame for the machine. Without `proof` it is no sign that the other end is there. */
-  give(attempt: number, frame: DownFrame, proof: boolean): void;
-  /** Leave the link: nobody is there. */
-  leave(attempt: number, reason: string): void;
-  /** Have this kept over a reload. */
-  keep(value: object): void;
-}
-
-/** What stands between one connection and its server. Times in seconds of the connection's clock. */
-export interface Speech {
+/** How a dialect is spoken by one connection. */
+export interface Spoken {
   /** The connection's options, with what the dialect has chosen. */
   readonly options: PolicyOptions;
-  readonly codec: ClientCodec;
-  /** A session begins, under a name that is random. */
-  begin(epoch: string): void;
-  /** What an earlier process kept. */
-  restore(keep: Readonly<Record<string, unknown>>): void;
-  /** How such a message is delivered. Throws TypeError where the dialect cannot spell it. */
-  check(kind: Kind, event: string, data: Json, channel: string): Delivery | undefined;
-  /** With what a channel is subscribed. Throws TypeError where the dialect cannot spell that. */
-  args(channel: string, args: unknown): void;
-  /** The machine says this. */
-  up(attempt: number, frame: UpFrame, now: number): void;
-  /** The server says this; whether it was understood. */
-  heard(attempt: number, text: string, now: number): boolean;
-  /** The link is about to be closed on purpose. */
-  goodbye(attempt: number, now: number): void;
-  /** The link is gone. */
-  left(attempt: number): void;
-  /** Nobody waits for the reply to message n. */
-  forget(n: number): void;
+  readonly protocols: readonly string[];
+  /**
+   * A machine around the one that `make` gives, for one session: `epoch` is random, `keep` what an earlier process kept.
+   */
+  machine<M extends Machine>(
+    make: (codec: ClientCodec) => M,
+    epoch: string,
+    now: () => number,
+    keep: Readonly<Record<string, Json>> | undefined,
+  ): M;
+}
+
+/** What is used of the client machine, and done otherwise: see `core/client.ts`. */
+export interface Machine {
+  readonly outbox: { readonly messages: ReadonlyMap<number, Message> };
+  drain(): Effect[];
   nextDeadline(): number;
-  tick(now: number): void;
+  tick(): void;
+  received(attempt: number, text: unknown, shows?: boolean): void;
+  alive(attempt: number, good?: boolean): void;
+  lost(attempt: number, code: number, reason: string): void;
+  send(kind: Kind, event: string, data: string, options?: SendOptions): number;
+  withdraw(n: number): boolean;
+  subscribe(channel: string, place?: Place, args?: Json): void;
 }
