@@ -67,10 +67,13 @@ export class MiniProgramHost {
   private readonly _timers = new Set<ReturnType<typeof setTimeout>>();
   private readonly _loaded = new Map<string, { exports: unknown }>();
   private _context: object | null = null;
+  private _speed: number;
+  private _clock: [ours: number, its: number] = [Date.now(), Date.now()];
   private _root = "";
 
   constructor(private readonly _options: HostOptions = {}) {
     this.storage = _options.storage ?? new Map();
+    this._speed = _options.speed ?? 1;
     const WebSocket = _options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
     if (!WebSocket) throw new TypeError("WebSocket: this Node has none, pass that of the package ws");
     this._sockets = new Sockets({
@@ -197,7 +200,7 @@ export class MiniProgramHost {
     return {
       wx,
       console,
-      ...(this._options.speed ? { Date: fastDate(this._options.speed) } : {}),
+      Date: dateBy(() => this._now),
       global: {}, // an object of its own, not the scope, as on a device
       App: (options: object) => pages.app(options),
       Page: (options: object) => pages.define(options),
@@ -225,9 +228,25 @@ export class MiniProgramHost {
     return timer;
   }
 
+  /** How many of its seconds pass in one of ours. Timers that are set already keep their moments. */
+  get speed(): number {
+    return this._speed;
+  }
+
+  set speed(speed: number) {
+    this._clock = [Date.now(), this._now];
+    this._speed = speed;
+  }
+
+  /** The mini program's time, in milliseconds. */
+  private get _now(): number {
+    const [ours, its] = this._clock;
+    return its + (Date.now() - ours) * this._speed;
+  }
+
   /** Milliseconds of the machine for those of the mini program. */
   private _real(ms: number): number {
-    return ms / (this._options.speed ?? 1);
+    return ms / this._speed;
   }
 
   private _clearTimer(timer: ReturnType<typeof setTimeout>): void {
@@ -325,10 +344,8 @@ export class MiniProgramHost {
   }
 }
 
-/** A clock that begins now and is so many times as fast. */
-function fastDate(speed: number): typeof Date {
-  const began = Date.now();
-  const now = (): number => began + (Date.now() - began) * speed;
+/** The class `Date` with another clock. */
+function dateBy(now: () => number): typeof Date {
   return class extends Date {
     constructor(...given: any[]) {
       super(...((given.length ? given : [now()]) as [number]));

@@ -16,7 +16,7 @@ const modules = {
   heartline: file("../../dist/cjs/index.js"),
   "heartline/dialects": file("../../dist/cjs/dialects.js"),
 };
-const FAST = 50; // its ten seconds are 0.2 of ours
+const FAST = 20; // its ten seconds are half of ours
 const PAGE = "pages/heart/heart?task=7&user=ann";
 
 let peer: Peer;
@@ -70,12 +70,12 @@ describe("entering and leaving", () => {
     back(host);
     await until(() => !peer.open.length);
     const said = peer.said.length;
-    await quiet(0.7); // thirty-five seconds
+    await quiet(1.5); // thirty seconds
     expect([peer.said.length, peer.asked, host.sockets]).toEqual([said, 1, 0]);
     peer.answer = (socket, text) => text === "ping" && socket.send("pong");
     enter(host);
     await until(connected(host));
-    await quiet(0.7);
+    await quiet(1.5);
     expect([peer.asked, peer.open.length]).toEqual([2, 1]);
     expect(state(host)).toBe("connected");
   });
@@ -89,7 +89,7 @@ describe("entering and leaving", () => {
       back(host);
       const asked = peer.asked;
       peer.mode = "take";
-      await quiet(0.4);
+      await quiet(0.8);
       expect(peer.open).toEqual([]);
       expect(peer.asked).toBeLessThanOrEqual(asked + 1);
       expect(peer.asked).toBeLessThanOrEqual(3);
@@ -131,8 +131,8 @@ describe("beats", () => {
     const host = start();
     enter(host);
     await until(connected(host));
-    const timer = setInterval(() => peer.say("news"), 50);
-    await quiet(1.5); // seventy-five seconds without an answer to a beat
+    const timer = setInterval(() => peer.say("news"), 100);
+    await quiet(2); // forty seconds without an answer to a beat
     clearInterval(timer);
     expect([host.dials, connected(host)()]).toEqual([1, true]);
     expect(host.view().texts("line")[0]).toBe("↓ news");
@@ -159,20 +159,23 @@ describe("giving up", () => {
     expect(peer.asked).toBe(12);
     host.view().tap("Try again");
     await until(() => peer.asked > 12);
+    host.speed = FAST;
     peer.mode = "take";
     await until(() => peer.open.length);
     await until(() => !host.view().text.includes("Try again"));
   });
 
   test("the attempts are counted anew in every outage", async () => {
-    const host = start({ speed: 400 });
+    const host = start();
     enter(host);
     for (let outage = 0; outage < 2; outage++) {
       await until(() => peer.texts().includes("ping"), "a beat");
       const asked = peer.asked;
       peer.mode = "refuse";
       peer.cut();
+      host.speed = 1000;
       await until(() => peer.asked >= asked + 8, "eight attempts");
+      host.speed = FAST;
       peer.said.length = 0;
       peer.mode = "take";
     }
@@ -181,13 +184,15 @@ describe("giving up", () => {
 
   test("left after giving up, entering dials again", async () => {
     peer.mode = "refuse";
-    const host = start({ speed: 2000 });
+    const host = start({ speed: 1000 });
     enter(host);
     await until(() => state(host).startsWith("no connection"), "giving up", 20);
     back(host);
+    host.speed = FAST;
     peer.mode = "take";
     enter(host);
-    await until(() => peer.open.length);
+    await until(connected(host));
+    expect(peer.asked).toBe(13);
   });
 
   test("connected is not said before it is", async () => {

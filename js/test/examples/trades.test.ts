@@ -12,7 +12,7 @@ import { serve } from "../kit/server.js";
 import { built, PATIENCE } from "../kit/uniapp.js";
 import { quiet, until } from "../kit/until.js";
 
-const FAST = 50; // its fifteen seconds are 0.3 of ours
+const FAST = 25; // its fifteen seconds are 0.6 of ours
 const SUBSCRIBE = '{"type":"Subscribe","traderid":10260}';
 const STOP = '{"type":"Stop","traderid":10260}';
 const BEAT = '{"traderid":10260,"type":"Ping"}';
@@ -34,7 +34,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   peer = await Peer.start();
   peer.answer = (socket, text) => text === SUBSCRIBE && socket.send(PUSH);
-  pushing = setInterval(() => peer.say(PUSH), 150); // every seven or eight of its seconds
+  pushing = setInterval(() => peer.say(PUSH), 200); // every five of its seconds
 });
 afterEach(() => {
   clearInterval(pushing);
@@ -117,7 +117,7 @@ describe("holding and releasing", () => {
     expect(peer.closes).toEqual([{ link: 1, code: 1000 }]);
     expect(peer.texts(BEAT)).toEqual([SUBSCRIBE, STOP]);
     await until(() => toasts(host).includes("Connection closed")); // the person is told
-    await quiet(0.7); // thirty-five seconds
+    await quiet(1.2); // thirty seconds
     expect([peer.asked, host.sockets]).toEqual([1, 0]);
     const before = peer.said.length;
     host.view().tap("Open Trades");
@@ -160,7 +160,7 @@ describe("holding and releasing", () => {
     expect(peer.texts(BEAT)).toEqual([SUBSCRIBE, STOP]);
     expect(peer.closes).toEqual([{ link: 1, code: 1000 }]);
     const said = peer.said.length;
-    await quiet(0.7);
+    await quiet(1.2);
     expect([peer.said.length, peer.asked, host.sockets]).toEqual([said, 1, 0]);
   });
 
@@ -200,20 +200,22 @@ describe("outages", () => {
   });
 
   test("five tries, each with a notice, then connectError, and a restart by hand", async () => {
-    const host = await live({ speed: 200 });
+    const host = await live();
+    host.speed = 500;
     peer.mode = "refuse";
     const asked = peer.asked;
     peer.cut();
     await until(() => host.view().text.includes("Retry"), "giving up");
     expect(peer.asked - asked).toBe(5);
     expect(failures(host)).toEqual([...tries("1st", "2nd", "3rd", "4th", "5th"), "Could not connect"]);
-    await quiet(0.3); // a minute
+    await quiet(0.2); // a hundred seconds
     expect(peer.asked - asked).toBe(5);
     host.shown.length = 0;
     host.view().tap("Retry");
     await until(() => failures(host).includes("Could not connect"), "giving up again");
     expect(failures(host)).toEqual([...tries("2nd", "3rd", "4th", "5th"), "Could not connect"]);
     expect(peer.asked - asked).toBe(10);
+    host.speed = FAST;
     peer.mode = "take";
     host.view().tap("Retry");
     await until(() => notice(host) === "Connected");

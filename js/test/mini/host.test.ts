@@ -122,6 +122,10 @@ describe("a native project", () => {
     });
     expect(after! - at!).toBeGreaterThanOrEqual(9900);
     expect(Date.now() - began).toBeLessThan(5000);
+    host.speed = 1;
+    const next = await new Promise<number[]>((resolve) => host.require(file("../kit/clock.js"))(0.05, (...times: number[]) => resolve(times)));
+    expect(next[0]).toBeGreaterThanOrEqual(after!); // it never goes back
+    expect(next[1]! - next[0]!).toBeLessThan(5000);
   });
 
   test("the network goes and comes", async () => {
