@@ -93,15 +93,15 @@ async def test_a_frozen_link_is_found_and_replaced_and_nothing_comes_twice(stage
         await pass_time(echo.page, BOUND)
         await expect(echo.state).to_have_text(re.compile("^Lost"))
         await echo.can("Connect", "Close")
-        await expect(echo.lines).to_have_text(["into the ice", re.compile("^Nobody knows whether it arrived")])
         await echo.panel.press("normal")
         await pass_time(echo.page, RETRY)
         await expect(echo.state).to_have_text("Open")
         await expect(echo.panel.number("attempts")).to_have_text("2")
         await expect(echo.panel.number("openLinks")).to_have_text("1")
+        unknown = re.compile("^Nobody knows whether it arrived: into the ice")
+        await expect(echo.lines).to_have_text(["into the ice", unknown])
         await echo.say("after it")
-        await expect(echo.lines.last).to_have_text("after it")
-        await expect(echo.lines).to_have_count(4)
+        await expect(echo.lines).to_have_text(["into the ice", unknown, "after it", "after it"])
 
 
 async def test_connect_while_it_waits_connects_at_once_and_once(stage: Stage) -> None:
@@ -126,5 +126,5 @@ async def test_a_live_link_is_kept_as_long_as_it_answers(stage: Stage) -> None:
         await expect(echo.state).to_have_text("Open")
         await expect(echo.panel.number("attempts")).to_have_text("1")
         sent, answered = (await echo.panel.number("beats").inner_text()).split(" / ")
-        assert sent == answered
+        assert int(sent) - int(answered) in (0, 1)  # one may be under way
         assert int(sent) >= 14

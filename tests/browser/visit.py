@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, expect
+from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, WebSocket, expect
 
 from tests.browser.stage import Stage
 from tests.browser.tab import PATIENCE
@@ -22,6 +23,23 @@ expect.set_options(timeout=1000 * PATIENCE)
 _SOCKETS = re.compile(r"WebSocket connection to .* failed")
 
 
+class Wire:
+    """What passed on one WebSocket of a page."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self.url = socket.url
+        self.up: list[str | bytes] = []
+        self.down: list[str | bytes] = []
+        socket.on("framesent", self._sent)
+        socket.on("framereceived", self._received)
+
+    def _sent(self, payload: str | bytes) -> None:
+        self.up.append(payload)
+
+    def _received(self, payload: str | bytes) -> None:
+        self.down.append(payload)
+
+
 class Visit:
     """One person with one browser profile. Options are those of Playwright's `new_context`."""
 
@@ -30,6 +48,7 @@ class Visit:
         self._options = {"viewport": DESKTOP, "locale": "en-GB", **options}
         self._context: BrowserContext
         self.problems: list[str] = []
+        self._wires: list[Wire] = []
         self.home = ""
 
     async def __aenter__(self) -> Self:
@@ -47,14 +66,21 @@ class Visit:
         if kind is None:
             assert self.problems == []
 
-    async def open(self, path: str, *, clock: bool = False) -> Page:
-        """A page of the gallery, ready. `clock`: its time can be moved on with `page.clock`."""
+    async def open(self, path: str, *, clock: bool = False, script: str = "") -> Page:
+        """A page of the gallery, ready. `clock`: its time can be moved on. `script` runs in it before its own."""
         page = await self._context.new_page()
+        if script:
+            await page.add_init_script(script)
+        page.on("websocket", lambda socket: self._wires.append(Wire(socket)))
         if clock:
             await page.clock.install()
         await page.goto(self.home + path.lstrip("/"))
         await page.locator("[data-do=language]").wait_for()
         return page
+
+    def wires(self, path: str) -> list[Wire]:
+        """The WebSockets there were to this path, oldest first."""
+        return [wire for wire in self._wires if urlsplit(wire.url).path == path]
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not _SOCKETS.search(message.text):
