@@ -12,7 +12,7 @@ from heartline.core.policy import ServerLimits
 from heartline.core.server.handshake import Accepted, RefusedLogin
 from heartline.core.states import LinkState
 from heartline.dialects import presets
-from heartline.dialects.server_translator import FULL
+from heartline.dialects.server_translator import FULL, PROBE
 from heartline.dialects.spec import Beat, Dialect, Event, Login, Request, Send, Subscribe
 from tests.core.server.world import World
 
@@ -135,6 +135,15 @@ def test_a_client_that_is_not_read_is_not_dead() -> None:
     peer.translator.said(b'["ping",5]', paused=True)
     assert peer.translator.up == [b'["pong",5]']
     assert peer.translator.down == []
+
+
+def test_who_floods_and_never_reads_is_dead_in_time() -> None:
+    """That it is not read, for it takes no answers, does not make it live for ever."""
+    world = World()
+    peer = Foreigner(world, "plain")
+    peer.translator.blocked = True
+    peer.translator.said(b'["ping",5]', paused=True)
+    assert (peer.translator.up, peer.translator.down) == ([], [PROBE])
 
 
 # logins

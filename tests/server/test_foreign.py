@@ -171,6 +171,37 @@ async def test_a_session_ends_with_its_link_but_not_its_messages() -> None:
 
 
 @on_loop
+async def test_what_waits_is_handled_though_its_client_has_gone() -> None:
+    """It logs in, sends its buffer right behind, and is gone before the login has been judged."""
+    app = make_app(window=4)
+    app.speak("/community", "community")
+    handled: list[int] = []
+    judging, judged = asyncio.Event(), asyncio.Event()
+
+    @app.login
+    async def login(said: Any) -> str:
+        judging.set()
+        await judged.wait()
+        return "ann"
+
+    @app.on("CreateInvitation")
+    async def create(said: dict[str, int]) -> None:
+        await asyncio.sleep(0)
+        handled.append(said["n"])
+
+    async with app.serving() as address:
+        async with wire(address, "/community") as client:
+            await client.say({"Operator": "userLogin"}, *({"Operator": "CreateInvitation", "n": n} for n in range(50)))
+            await judging.wait()
+            await (await client.ws.ping())
+        judged.set()
+        await until(lambda: len(handled) == 50)
+        await until(lambda: app.stats().links == app.stats().sessions == 0)
+        assert hub_of(app).sockets == set()
+    assert handled == list(range(50))
+
+
+@on_loop
 async def test_nothing_is_written_for_who_cannot_come_back() -> None:
     broker = brokers.Wire(MemoryBroker(durable=True))
     app = make_app(broker=broker)

@@ -149,6 +149,11 @@ class ServerTranslator:
         return len(self._waiting) >= FULL or self._waiting_bytes >= FULL_BYTES
 
     @property
+    def is_owing(self) -> bool:
+        """Whether messages wait that will be handled, even if their client is gone by now."""
+        return bool(self._waiting) and self._stage in (Stage.WELCOMING, Stage.LIVE)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing the client said is still to be answered."""
         return not self._waiting and not self._asked
@@ -223,7 +228,7 @@ class ServerTranslator:
             case Fail():
                 self._failed(frame.n, json.decode(frame.body))
             case Ping():
-                if paused:  # nothing can be heard: that is no sign of death
+                if paused and not self.blocked:  # nothing can be heard, and that is our doing
                     self.up.append(encode(Pong(frame.t)))
                 else:
                     self.down.append(PROBE)

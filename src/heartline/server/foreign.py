@@ -4,6 +4,7 @@ Invariants:
 - a binary message counts as the text it holds (test_binary_counts_as_text);
 - a client that sends faster than its messages end is read no further, and nothing of it is lost
   (test_a_client_that_floods_is_read_no_further);
+- what a client said before it went away is handled (test_what_waits_is_handled_though_its_client_has_gone);
 - who is asked to move away is closed when nothing of it runs, spread over time (test_draining_closes_foreign_links).
 """
 
@@ -83,13 +84,12 @@ class ForeignSocket(HubSocket):
         self.on_message(data)
 
     def on_close(self, code: int, reason: str) -> None:
-        """The socket is gone."""
+        """The socket is gone; the link stays for as long as messages wait that came before."""
         if self._deadline is not None:
             self._deadline.cancel()
-        for what, count in (("ignored", self._translator.ignored), ("missed", self._translator.missed)):
-            if count:
-                self._hub.node.trace(f"server.{what}", {"path": self._spoken.path, "count": count})
-        super().on_close(code, reason)
+        self.socket = None
+        self._translator.taken()
+        self._deliver()
 
     def on_writable(self) -> None:
         """The write buffer has drained."""
@@ -99,29 +99,34 @@ class ForeignSocket(HubSocket):
 
     # what the hub tells
 
+    def close(self, code: int, reason: str) -> None:
+        """Close the socket; without one the link was all there was."""
+        super().close(code, reason)
+        self._end_if_done()
+
     def write(self, out: list[bytes | Batch]) -> None:
         """Say what the link has to say, as the dialect says it."""
         socket, link, translator = self.socket, self.link, self._translator
-        if socket is None or link is None:
+        if link is None:
             return
         try:
             for item in out:
                 for payload in (item,) if isinstance(item, bytes) else item.payloads:
-                    translator.said(payload, link.words, paused=self._paused)
+                    translator.said(payload, link.words, paused=self._paused or socket is None)
         except Exception:  # of this link alone: others are written in the same turn
             logger.exception("%s: what the link says cannot be translated", self._spoken.path)
             link.close(Code.INTERNAL_ERROR, "internal error")
             self._hub.loop.call_soon(self._hub.turn)
         self._send()
-        link.congested = link.congested or socket.congested
+        link.congested = socket is not None and (link.congested or socket.congested)
         if link.congested:
             translator.blocked = True
         else:
             translator.taken()
-        if self._paused and not translator.is_full:
+        if self._paused and not translator.is_full and socket is not None:
             self._paused = False
             socket.resume_reading()
-        if translator.up and not self._due:
+        if (translator.up or socket is None) and not self._due:
             self._due = True
             self._hub.loop.call_soon(self._deliver)
         if translator.leaving is not None:
@@ -133,9 +138,9 @@ class ForeignSocket(HubSocket):
     def _send(self) -> None:
         """Write what the translator has for the client."""
         socket, translator = self.socket, self._translator
-        if not translator.down or socket is None:
-            return
         down, translator.down = translator.down, []
+        if not down or socket is None:
+            return
         if len(down) == 1 and down[0] is not None:
             socket.send(down[0])
             return
@@ -160,6 +165,17 @@ class ForeignSocket(HubSocket):
         self._due = False
         self._tell_link()
         self._hub.turn()
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        """Let go when the socket is gone, and nothing waits any more."""
+        hub, translator = self._hub, self._translator
+        if self.socket is not None or self not in hub.sockets or (self.link is not None and translator.is_owing):
+            return
+        for what, count in (("ignored", translator.ignored), ("missed", translator.missed)):
+            if count:
+                hub.node.trace(f"server.{what}", {"path": self._spoken.path, "count": count})
+        super().on_close(Code.ABNORMAL, "")
 
     def _wind_up(self) -> None:
         """Wake when the dialect has something to say by itself."""

@@ -69,7 +69,7 @@ def make_judge(function: Callable[..., Any]) -> Callable[[Raw, Any], Awaitable[A
         if isinstance(value, str) and value:
             return Accepted(value)
         if isinstance(value, Identity):
-            return Accepted(value.name, value.user, value.expires_in, value.say)
+            return Accepted(value.name, value.user, value.expires_in, dict(value.say))
         raise TypeError(f"the login hook must return an Identity or a non-empty string, not {type(value).__name__}")
 
     return judge
