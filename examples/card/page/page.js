@@ -23,7 +23,7 @@ function enter(who) {
     ...page.options,
     dialect,
     login: { memberId: who, token: "demo" },
-    on: { bind_ack: answered, cards: ({ data }) => draw(data) },
+    on: { bind_ack: answered, cards: ({ data }) => had(data) },
   });
   page.watch(conn);
   conn.onState(moved);
@@ -43,8 +43,17 @@ function moved(change) {
   const mine = conn;
   if (change.new === "open" && change.old !== "open") page.toast(t("connected"), "good");
   if (change.new === "waiting" && change.old === "open") page.toast(t("closed"), "bad");
-  if (change.new === "refused") void page.tell(t("refused"), change.reason).then(() => mine === conn && leave());
+  if (change.new === "refused") void page.tell(t("refused"), change.reason.replace(/^refused: \w+ ?/, "")).then(() => mine === conn && leave());
   show();
+}
+
+/** What was bound before this page was opened; the last of them is its card. */
+function had(cards) {
+  draw(cards);
+  const last = cards[cards.length - 1];
+  if (!last || binding) return;
+  const { cardId, BusinessID, phone, memberId, BusinessName, baseId } = last;
+  bind({ cardId, BusinessID, phone, memberId, BusinessName, baseId });
 }
 
 /** Said now, and again on every link, until another card is bound. */
@@ -105,7 +114,7 @@ function show() {
   if (!conn) return;
   const { state } = conn;
   $("you").textContent = t("you", { name: member });
-  $("state").textContent = t(`state_${state}`);
+  $("state").textContent = t(`kit.state_${state}`);
   $("state").className = `tag ${state === "open" ? "good" : state === "refused" ? "bad" : "busy"}`;
 }
 

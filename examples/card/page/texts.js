@@ -7,7 +7,7 @@ export const TEXTS = {
   ],
   identity: ["Who are you?", "你是谁？"],
   identityHint: [
-    "Nothing answers this wire’s heartbeat. A frozen link is found all the same: the page asks for its card’s binding when it has heard nothing for {n} seconds, and gives the link up after as many more.",
+    "Nothing answers this wire’s heartbeat. A frozen link is found all the same: the page asks for its card’s binding again after {n} seconds of silence, and gives the link up after as many more.",
     "此协议的心跳无人应答，但冻结的连接仍会被发现：{n} 秒没有消息，页面就再问一次绑定，再过同样长的时间仍无回音就放弃这条连接。",
   ],
   member: ["Member", "会员"],

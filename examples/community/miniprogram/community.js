@@ -47,7 +47,7 @@ function told(change) {
     toast(change.old === "open" ? texts.closed : texts.troubled);
   } else if (change.new === "refused") {
     const title = /banned/.test(change.reason) ? texts.banned : texts.refused;
-    wx.showModal({ title, content: change.reason, showCancel: false });
+    wx.showModal({ title, content: change.reason.replace(/^refused: \w+ ?/, ""), showCancel: false });
   }
 }
 

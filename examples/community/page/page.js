@@ -59,9 +59,14 @@ function moved(change) {
     page.toast(t(change.old === "open" ? "closed" : "troubled"), "bad");
   } else if (change.new === "refused") {
     const title = t(/banned/.test(change.reason) ? "bannedTitle" : "refusedTitle");
-    void page.tell(title, change.reason).then(() => mine === conn && leave());
+    void page.tell(title, saidBy(change.reason)).then(() => mine === conn && leave());
   }
   show();
+}
+
+/** What the server said, without the code it began with. */
+function saidBy(reason) {
+  return reason.replace(/^refused: \w+ ?/, "");
 }
 
 function show() {
@@ -71,7 +76,7 @@ function show() {
   if (!conn) return;
   $("you").textContent = t("you", { name: nameOf(who) });
   const { state } = conn;
-  $("state").textContent = t(`state_${state}`);
+  $("state").textContent = t(`kit.state_${state}`);
   $("state").className = `tag ${state === "open" ? "good" : state === "refused" ? "bad" : "busy"}`;
 }
 

@@ -25,6 +25,7 @@ export const TEXTS = {
   heading: ["Title", "标题"],
   text: ["Text", "正文"],
   rich: ["Rich text", "富文本"],
+  richText: ["Formatted post", "带格式的正文"],
   format: ["Format", "格式"],
   bold: ["Bold", "粗体"],
   italic: ["Italic", "斜体"],
