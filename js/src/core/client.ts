@@ -394,11 +394,11 @@ export function clientMachine(
     /** The dial failed; `fatal` when no repetition can help. */
     failed: road.failed,
 
-    /** The link ended, by a close frame or without one (1006). */
-    lost(attempt: number, code: number, reason: string): void {
+    /** The link ended, by a close frame or without one (1006); a code may be `foreign`: it means what we do not know. */
+    lost(attempt: number, code: number, reason: string, foreign = false): void {
       if (attempt !== road.link()) return;
-      if (code === Code.REPLACED || code === Code.ENDED) endSession(reason || "the session ended");
-      road.lost(code, reason, classify(code));
+      if (!foreign && (code === Code.REPLACED || code === Code.ENDED)) endSession(reason || "the session ended");
+      road.lost(code, reason, foreign ? "retry" : classify(code));
     },
 
     /** A sign of life that is no frame of ours, such as an RFC 6455 ping; `good`: it shows that the link is good. */

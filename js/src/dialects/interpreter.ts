@@ -28,6 +28,9 @@ export function speak(dialect: Dialect, options: PolicyOptions & { params?: obje
   };
 }
 
+/** From here on a close code means what its server means by it, which we do not know. */
+const FIRST_OF_NOBODY = 4000;
+
 /** Frames as they are. */
 const itself = (frame: unknown): any => frame;
 const codec: ClientCodec = { protocols: [], encode: itself, decode: itself };
@@ -115,7 +118,7 @@ function around<M extends Machine>(
     alive: machine.alive,
     lost(attempt, code, reason) {
       left(attempt);
-      machine.lost(attempt, code, reason);
+      machine.lost(attempt, code, reason, code >= FIRST_OF_NOBODY);
     },
     send(kind, event, data, options = {}) {
       const delivery = translator.check(kind, event, JSON.parse(data), options.target || "");

@@ -128,7 +128,7 @@ export interface Machine {
   tick(): void;
   received(attempt: number, text: unknown, shows?: boolean): void;
   alive(attempt: number, good?: boolean): void;
-  lost(attempt: number, code: number, reason: string): void;
+  lost(attempt: number, code: number, reason: string, foreign?: boolean): void;
   send(kind: Kind, event: string, data: string, options?: SendOptions): number;
   withdraw(n: number): boolean;
   subscribe(channel: string, place?: Place, args?: Json): void;

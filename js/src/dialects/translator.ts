@@ -592,7 +592,7 @@ export function makeTranslator(
     /** Nobody waits for the reply to message n any more: it is settled, but keeps its place. */
     forget(n: number): void {
       const message = messages.get(n);
-      if (message) fail(message, "unknown", "no reply in time");
+      if (message && message.part === request) fail(message, "unknown", "no reply in time");
     },
   };
 }

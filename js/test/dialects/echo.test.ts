@@ -218,6 +218,30 @@ test("beat, answer and reconnecting are configurable, and the dialect's own by d
   await conn.connected(4);
 });
 
+test("a close code of theirs means nothing to us", async () => {
+  const server = await bench.server(echoServer);
+  const conn = bench.connect(server.url, echo);
+  for (const code of [4001, 4100, 4201, 4202, 4203, 4999]) {
+    await conn.connected(4);
+    const { length } = server.clients;
+    const receipt = conn.send("message", code);
+    await receipt.handled();
+    server.last.socket.close(code, "see you");
+    await until(() => server.clients.length === length + 1);
+  }
+});
+
+test("a dead link is found although the application goes on writing", async () => {
+  const server = await bench.server(echoServer);
+  const conn = bench.connect(server.url, { ...echo, send: { say: echo.send!.say } }); // what is written is done
+  await conn.connected(4);
+  await until(() => beats(server).length);
+  bench.network.freeze();
+  const writing = setInterval(() => conn.state === "open" && conn.send("message", "into the void"), 20);
+  bench.onEnd(() => clearInterval(writing));
+  await until(() => server.clients.length === 2, "a new link", 1);
+});
+
 test("no subprotocol is asked for", async () => {
   const server = await bench.server(echoServer);
   const conn = bench.connect(server.url, echo);

@@ -2,8 +2,11 @@
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import type { Dialect, Options } from "heartline";
+import { WebSocket } from "ws";
+
+import { type Dialect, miniProgram, type Options } from "heartline";
 import { card, community, echo, heart, okx, phoenix, plain, trades } from "heartline/dialects";
+import { MiniProgramHost } from "heartline/testing";
 import { type Answer, Bench, cardServer, communityServer, echoServer, heartServer, tradesServer, until } from "../kit/foreign.js";
 
 let bench: Bench;
@@ -38,7 +41,14 @@ const WIRES: [string, Dialect, Answer, unknown, string, Options?][] = [
   ["plain", plain, () => {}, { good: true }, "message"],
 ];
 
-test.each(WIRES)("rubbish on the wire %s", async (_name, dialect, answer, good, event, options = {}) => {
+const RUNS = WIRES.flatMap(([name, ...rest]) =>
+  ["a browser", "a mini program"].map((runtime): [string, string, ...typeof rest] => [name, runtime, ...rest]),
+);
+
+test.each(RUNS)("rubbish on the wire %s, in %s", async (_name, runtime, dialect, answer, good, event, more = {}) => {
+  const host = new MiniProgramHost({ WebSocket });
+  bench.onEnd(() => host.kill());
+  const options: Options = { ...more, ...(runtime === "a mini program" && { platform: miniProgram(host.wx as any) }) };
   const server = await bench.server(answer);
   const life = { heartbeat: { interval: 5, timeout: 5 } };
   const conn = bench.connect(server.url, dialect, { ...life, ...options });
