@@ -14,7 +14,14 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = {"heartline/py.typed", "heartline/protocol/PROTOCOL.md", "heartline/protocol/close_codes.json"}
+SHIPPED = {
+    "heartline/py.typed",
+    "heartline/protocol/PROTOCOL.md",
+    "heartline/protocol/close_codes.json",
+    "heartline/examples/echo/server.py",
+    "heartline/examples/echo/page/page.js",
+    "heartline/examples/gallery/kit/kit.css",
+}
 
 
 def run(*command: str | Path, cwd: Path, timeout: float = 300) -> None:

@@ -31,6 +31,20 @@ def check_command() -> None:
         assert metadata.version("heartline") in output.stdout, f"{command} said {output.stdout!r}"
 
 
+def check_demo() -> None:
+    """What `heartline demo` lacks here it says on one line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "heartline", "demo", "--no-open", "--port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 2, done
+    assert "pip install 'heartline[demo]'" in done.stderr or "npm ci" in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
 async def check_conversation() -> None:
     """A request gets its reply, and a subscriber what is published."""
     app = heartline.Server()
@@ -58,5 +72,6 @@ async def check_conversation() -> None:
 if __name__ == "__main__":
     check_surroundings(sys.argv[1:])
     check_command()
+    check_demo()
     asyncio.run(asyncio.wait_for(check_conversation(), 20))
     print(f"heartline {metadata.version('heartline')} on Python {sys.version.split()[0]}: works")
