@@ -7,18 +7,18 @@
  */
 
 import type { ClientCodec, DownFrame, UpFrame } from "../core/frames.js";
-import { array, body, type Check, integer, isOwn, json, number, or, orNull, readFrame, string } from "./schema.js";
+import { array, body, type Check, integer, json, list, number, or, orNull, readFrame, string, where } from "./schema.js";
 
-const offset = integer(0, 2 ** 53 - 1);
-const positiveInt = integer(1, 2 ** 53 - 1);
+const offset = integer(0);
+const positiveInt = integer(1);
 const name = string(255, 1);
 const token = string(64, 1);
 const epoch = string(64);
 const text = string(Infinity);
 const seconds = number(0, 1e9);
-const beat = body({ interval: number(Number.MIN_VALUE, 86400), timeout: number(Number.MIN_VALUE, 86400) });
-const stamp: Check = (value, at) =>
-  typeof value === "string" ? string(64)(value, at) : integer(-(2 ** 53), 2 ** 53)(value, at);
+const span = number(Number.MIN_VALUE, 86400);
+const beat = body({ interval: span, timeout: span });
+const stamp: Check = (value) => (typeof value === "string" ? epoch(value) : integer(-(2 ** 53), 2 ** 53)(value));
 const failure = body({ code: text, message: or("", text) });
 const atLeast1 = integer(1, Infinity);
 
@@ -27,7 +27,7 @@ const DOWN: Readonly<Record<string, readonly Check[]>> = {
   welcome: [
     body({
       session: token,
-      resumed: (value, at) => (typeof value === "boolean" ? value : json(undefined, at)),
+      resumed: where((value) => typeof value === "boolean"),
       received: offset,
       heartbeat: beat,
       limits: body({
@@ -49,20 +49,16 @@ const DOWN: Readonly<Record<string, readonly Check[]>> = {
     body({
       code: text,
       message: or("", text),
-      retry: or(false, (value, at) => (value === false ? value : seconds(value, at))),
+      retry: or(false, (value) => value !== false && seconds(value)),
     }),
   ],
   expiring: [body({ in: seconds })],
   reply: [positiveInt, json],
-  fail: [positiveInt, (value, at) => failure(value, at) && value],
+  fail: [positiveInt, (value) => failure(value) && value],
   ack: [offset],
   ok: [
     offset,
-    (value, at) => {
-      const ok = body({ epoch: orNull(epoch), offset: or(null, offset), expires_in: orNull(seconds) })(value, at);
-      if (isOwn(value, "state")) (ok as { state: unknown }).state = value.state;
-      return ok;
-    },
+    body({ epoch: orNull(epoch), offset: orNull(offset), expires_in: orNull(seconds), state: or(undefined, json) }),
   ],
   no: [offset, failure],
   msg: [name, positiveInt, name, json, orNull(offset)],
@@ -84,11 +80,11 @@ export const UP: Readonly<Record<string, readonly Check[]>> = /* @__PURE__ */ ((
       session: orNull(token),
       key: orNull(token),
       login: or(null, json),
-      cursors: or([], (value, at) => {
-        if (!Array.isArray(value)) return json(undefined, at);
-        return value.map((cursor) => array([offset, name, orNull(place)])(cursor, at));
+      cursors: or([], (value) => {
+        list(value);
+        return value.map(array([offset, name, orNull(place)]));
       }),
-      client: or({}, (value, at) => body({})(value, at) && value),
+      client: or({}, (value) => body({})(value) && value),
       heartbeat: orNull(beat),
     }),
   ],

@@ -7,77 +7,87 @@
 import { BadFrame } from "../core/errors.js";
 import { charsOf, isWellFormed } from "../core/text.js";
 
-/** Returns what is to be kept of `value`; throws BadFrame naming `at`. `undefined` stands for what is absent. */
-export type Check = (value: unknown, at: string) => unknown;
-
-function wrong(at: string): never {
-  throw new BadFrame(`${at}: missing or wrong`);
-}
+/** Returns what is to be kept of `value`, or throws. `undefined` stands for what is absent. */
+export type Check = (value: any) => unknown;
 
 /** Whether an object has this key of its own. */
 export function isOwn<K extends string>(value: unknown, key: K): value is Record<K, unknown> {
   return Object.prototype.hasOwnProperty.call(value, key);
 }
 
+/** A value for which this is true. */
+export function where(fits: (value: any) => boolean): Check {
+  return (value) => {
+    if (fits(value)) return value;
+    throw new TypeError(); // `readFrame` says where
+  };
+}
+
 /** Any JSON value. */
-export const json: Check = (value, at) => (value === undefined ? wrong(at) : value);
+export const json = where((value) => value !== undefined);
 
 /** A number within bounds. */
 export function number(least: number, most: number): Check {
-  return (value, at) => (typeof value === "number" && value >= least && value <= most ? value : wrong(at));
+  return where((value) => typeof value === "number" && value >= least && value <= most);
 }
 
 /** A number without fraction. */
-export function integer(least: number, most: number): Check {
-  const bounded = number(least, most);
-  return (value, at) => (Number.isInteger(bounded(value, at)) ? value : wrong(at));
+export function integer(least: number, most = 2 ** 53 - 1): Check {
+  return where((value) => Number.isInteger(value) && value >= least && value <= most);
 }
 
 /** A string of so many characters. */
 export function string(most: number, least = 0): Check {
-  return (value, at) => {
-    if (typeof value !== "string" || value.length < least || !isWellFormed(value)) return wrong(at);
-    return value.length > most && charsOf(value) > most ? wrong(at) : value;
-  };
+  return where(
+    (value) => typeof value === "string" && value.length >= least && isWellFormed(value) && (value.length <= most || charsOf(value) <= most),
+  );
 }
 
 /** A default for what is absent. */
 export function or(absent: unknown, check: Check): Check {
-  return (value, at) => (value === undefined ? absent : check(value, at));
+  return (value) => (value === undefined ? absent : check(value));
 }
 
 /** Null for what is absent or null. */
 export function orNull(check: Check): Check {
-  return (value, at) => (value === undefined || value === null ? null : check(value, at));
+  return or(null, (value) => (value === null ? value : check(value)));
 }
 
 /** An array that begins with these; further elements are left out. */
 export function array(checks: readonly Check[]): Check {
-  return (value, at) => (Array.isArray(value) ? checks.map((check, i) => check(value[i], at)) : wrong(at));
+  return (value) => {
+    list(value);
+    return checks.map((check, i) => check(value[i]));
+  };
 }
+
+/** Any array. */
+export const list = where(Array.isArray);
 
 /** An object with these keys; others are left out. */
 export function body(checks: Readonly<Record<string, Check>>): Check {
-  return (value, at) => {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) return wrong(at);
+  const object = where((value) => Object(value) === value && !Array.isArray(value));
+  return (value) => {
+    object(value);
     const kept: Record<string, unknown> = {};
-    for (const key of Object.keys(checks)) {
-      kept[key] = checks[key]!(isOwn(value, key) ? value[key] : undefined, `${at}.${key}`);
-    }
+    for (const key of Object.keys(checks)) kept[key] = checks[key]!(value[key]);
     return kept;
   };
 }
 
 /** Read one message by a table of kinds. Throws BadFrame. */
 export function readFrame(kinds: Readonly<Record<string, readonly Check[]>>, text: string): unknown[] {
-  let frame: unknown;
+  let at = "";
   try {
-    frame = JSON.parse(text);
-  } catch {
-    throw new BadFrame("not JSON");
+    const frame = JSON.parse(text);
+    const kind = list(frame) && frame[0];
+    if (typeof kind !== "string" || !isOwn(kinds, kind)) throw 0;
+    const checked = kinds[kind]!.map((check, i) => {
+      at = `${kind}[${i + 1}]`;
+      return check(frame[i + 1]);
+    });
+    return [kind, ...checked];
+  } catch (_) {
+    throw new BadFrame(at ? `${at}: missing or wrong` : "no frame that is known in this direction");
   }
-  if (!Array.isArray(frame)) throw new BadFrame("not a JSON array");
-  const kind: unknown = frame[0];
-  if (typeof kind !== "string" || !isOwn(kinds, kind)) throw new BadFrame("no kind that is known in this direction");
-  return [kind, ...kinds[kind]!.map((check, i) => check(frame[i + 1], `${kind}[${i + 1}]`))];
 }

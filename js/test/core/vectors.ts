@@ -62,7 +62,8 @@ export function readCase(given: Any): unknown {
   } else {
     text = typeof expanded === "string" ? expanded : expanded.join("");
   }
-  return given.direction === "up" ? readFrame(UP, text) : native.decode(text);
+  const frame = given.direction === "up" ? readFrame(UP, text) : native.decode(text);
+  return JSON.parse(JSON.stringify(frame)); // without what is undefined
 }
 
 /** Whether two JSON values are the same: numbers by value and within 1e-6. */
