@@ -25,7 +25,7 @@ const page = open(
     heart: ["Heart", "心跳"],
     heartAbout: ["Text ping and pong. Gives up after twelve attempts, says so, and tries again when you want.", "文本 ping 与 pong。十二次后放弃并告知，随时可以重试。"],
     heartBeat: ["10 s, answered with pong", "10 秒，以 pong 应答"],
-    card: ["Card", "名片"],
+    card: ["Card", "会员卡"],
     cardAbout: ["An identity, then a binding, repeated on every new link and stored once.", "先表明身份，再绑定；每次重连都重复，只存一次。"],
     cardBeat: ["10 s, never answered", "10 秒，从不应答"],
     echo: ["Echo", "回声"],

@@ -15,14 +15,11 @@ export function el(name, attributes = {}, ...children) {
   return made;
 }
 
-let toasts = null;
+const toasts = el("div", { class: "toasts", role: "status", "aria-live": "polite" });
+document.body.append(toasts); // before there is one, or screen readers miss the first
 
 /** A note that goes by itself; screen readers say it. */
 export function toast(text, kind = "info") {
-  if (!toasts) {
-    toasts = el("div", { class: "toasts", role: "status", "aria-live": "polite" });
-    document.body.append(toasts);
-  }
   const note = el("div", { class: kind }, text);
   toasts.append(note);
   while (toasts.children.length > 3) toasts.firstChild.remove();

@@ -96,11 +96,8 @@ class Network:
         )  # fmt: skip
         if rules != (group.plan.rules if group.plan is not None else None):
             group.set_rules(rules)
-        held = {"none": set(), "both": set(Direction)}.get(wish.freeze) or {
-            way for way in Direction if way.value == wish.freeze
-        }
         for way in Direction:
-            (group.freeze if way in held else group.thaw)(way)
+            (group.freeze if wish.freeze in {"both", way.value} else group.thaw)(way)
         return self._seen(wish.page)
 
     def cut(self, session: Session, cut: Cut) -> int:
