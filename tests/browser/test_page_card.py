@@ -6,7 +6,7 @@ import uuid
 from playwright.async_api import Page, expect
 
 from tests.browser.stage import Stage
-from tests.browser.visit import Panel, Visit, pass_time
+from tests.browser.visit import Panel, Visit, pass_time, shoot
 
 SILENT = 60  # seconds of the page in which a dead link must be found, though nothing answers a beat
 RETRY = 5
@@ -51,6 +51,7 @@ async def test_a_binding_is_said_on_every_link_and_stored_once(stage: Stage) -> 
         await expect(page.locator(f"[data-card={card}] [data-said='4']")).to_be_visible()
         assert await page.locator(f"[data-card={card}]").count() == 1
         await expect(panel.number("openLinks")).to_have_text("1")
+        await shoot(page, "bound")
 
 
 async def test_a_dead_link_is_found_though_nothing_answers_beats(stage: Stage) -> None:
@@ -82,6 +83,7 @@ async def test_a_refused_identity_is_told_and_not_tried_again(stage: Stage) -> N
         await enter(page, "m-refused")
         modal = page.get_by_role("dialog")
         await expect(modal).to_be_visible()
+        await shoot(page, "refused")
         await pass_time(page, 30)
         await expect(Panel(page).number("attempts")).to_have_text("1")
         await page.keyboard.press("Enter")

@@ -6,7 +6,7 @@ import uuid
 from playwright.async_api import Page, expect
 
 from tests.browser.stage import Stage
-from tests.browser.visit import Panel, Visit, pass_time
+from tests.browser.visit import Panel, Visit, pass_time, shoot
 
 RETRY = 2
 WAITING = "waiting to be stored"
@@ -54,6 +54,7 @@ async def test_a_post_a_comment_and_a_like_reach_the_other(stage: Stage) -> None
         await expect(post.get_by_role("button", name="Comments: 1")).to_be_visible()
         await post.get_by_role("button", name="Comments: 1").click()
         await expect(post.locator(".comments li")).to_have_text([re.compile("Bob.*welcome")])
+        await shoot(ann, "comment")
 
 
 async def test_what_is_written_offline_arrives_in_order_and_once(stage: Stage) -> None:
@@ -69,6 +70,7 @@ async def test_what_is_written_offline_arrives_in_order_and_once(stage: Stage) -
         for n in range(5):
             await write(ann, f"{mark} {n}")
         await expect(ann.locator("#posts article.waiting", has_text=mark)).to_have_count(5)
+        await shoot(ann, "offline")
         await panel.press("normal")
         await pass_time(ann, 30)
         await expect(ann.locator("#posts article.waiting", has_text=mark)).to_have_count(0)
@@ -138,6 +140,7 @@ async def test_who_is_blacklisted_is_told_and_nothing_is_tried_again(stage: Stag
         await page.get_by_role("button", name="Log in").click()
         modal = page.get_by_role("dialog", name="You are blacklisted")
         await expect(modal).to_be_visible()
+        await shoot(page, "banned")
         await pass_time(page, 30)
         await expect(Panel(page).number("attempts")).to_have_text("1")
         await page.keyboard.press("Enter")

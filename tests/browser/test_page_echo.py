@@ -5,7 +5,7 @@ import re
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.stage import Stage
-from tests.browser.visit import Panel, Visit, pass_time
+from tests.browser.visit import Panel, Visit, pass_time, shoot
 
 BOUND = 6  # seconds: a beat after 4, its answer within 2
 RETRY = 3
@@ -93,11 +93,13 @@ async def test_a_frozen_link_is_found_and_replaced_and_nothing_comes_twice(stage
         await pass_time(echo.page, BOUND)
         await expect(echo.state).to_have_text(re.compile("^Lost"))
         await echo.can("Connect", "Close")
+        await shoot(echo.page, "lost")
         await echo.panel.press("normal")
         await pass_time(echo.page, RETRY)
         await expect(echo.state).to_have_text("Open")
         await expect(echo.panel.number("attempts")).to_have_text("2")
         await expect(echo.panel.number("openLinks")).to_have_text("1")
+        await shoot(echo.page, "unknown")
         unknown = re.compile("^Nobody knows whether it arrived: into the ice")
         await expect(echo.lines).to_have_text(["into the ice", unknown])
         await echo.say("after it")

@@ -5,7 +5,7 @@ import re
 from playwright.async_api import Page, expect
 
 from tests.browser.stage import Stage
-from tests.browser.visit import Panel, Visit, pass_time
+from tests.browser.visit import Panel, Visit, pass_time, shoot
 
 BEAT, ANSWER, RETRY, ATTEMPTS = 10, 10, 5, 12
 STABLE = 31  # seconds after which a link that is lost is no failed attempt itself
@@ -42,6 +42,7 @@ async def test_two_on_a_task_talk_over_a_cut(stage: Stage) -> None:
         await ann.keyboard.press("Enter")
         await pass_time(ann, RETRY)
         await expect(ann.locator("#state")).to_have_text(re.compile("^Connected"))
+        await shoot(ann, "talk")
         await expect(bob.locator("[data-kit=log] li")).to_have_text(["ann: said while it was cut"])
 
 
@@ -75,6 +76,7 @@ async def test_it_gives_up_says_so_and_begins_anew(stage: Stage) -> None:
             while not await gave_up.is_visible():
                 await pass_time(page, 1)
             await expect(gave_up).to_be_visible()
+            await shoot(page, "gave-up")
             await expect(panel.number("attempts")).to_have_text(str(before + ATTEMPTS))
             await pass_time(page, 20)
             await expect(panel.number("attempts")).to_have_text(str(before + ATTEMPTS))

@@ -6,7 +6,7 @@ import re
 from playwright.async_api import Page, expect
 
 from tests.browser.stage import Stage
-from tests.browser.visit import Panel, Visit, pass_time
+from tests.browser.visit import Panel, Visit, pass_time, shoot
 from tests.browser.world import until
 
 RETRY, ATTEMPTS = 5, 5
@@ -92,6 +92,7 @@ async def test_five_tries_each_told_and_then_the_person_decides(stage: Stage) ->
             await pass_time(page, 1)
         tries = sorted(text for text in told if text.startswith("Connection failed"))
         assert [re.findall(r"the (\w+) time", text)[0] for text in tries] == ["1st", "2nd", "3rd", "4th", "5th"]
+        await shoot(page, "gave-up")
         attempts = await panel.number("attempts").inner_text()
         await pass_time(page, 60)
         await expect(panel.number("attempts")).to_have_text(attempts)
@@ -131,6 +132,7 @@ async def test_rows_are_filtered_as_the_person_asks(stage: Stage) -> None:
         assert set(await page.locator("#live tbody tr td:nth-child(7)").all_inner_texts()) <= {chosen}
         await page.get_by_label("Followed and own apart").check()
         await expect(page.locator("#live caption")).to_have_text(["Followed", "Own"])
+        await shoot(page, "split")
 
 
 async def test_leaving_the_page_says_stop_and_coming_back_begins_anew(stage: Stage) -> None:

@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.browser.stage import Stage
-from tests.browser.visit import PHONE, SHOTS, Visit
+from tests.browser.visit import PHONE, Visit, shoot
 
 PATHS = ["/", "/native/", "/heart/", "/card/", "/echo/", "/trades/", "/community/"]
 NARROWEST = {"width": 320, "height": 640}
@@ -38,14 +38,7 @@ async def visited(stage: Stage, path: str, **options: Any) -> AsyncIterator[Page
     """A page of a visit of its own."""
     async with Visit(stage, **options) as visit:
         page = await visit.open(path)
-        await page.wait_for_load_state("networkidle")
         yield page
-
-
-async def shoot(page: Page, path: str, what: str) -> None:
-    """Take a picture of the whole page."""
-    SHOTS.mkdir(exist_ok=True)
-    await page.screenshot(path=SHOTS / f"{path.strip('/') or 'gallery'}-{what}.png", full_page=True)
 
 
 @every_page
@@ -62,21 +55,21 @@ async def test_the_page_is_sound(stage: Stage, path: str) -> None:
             if not node["ignored"] and node["role"]["value"] in CONTROLS
         ]
         assert len(named) > 3
-        await shoot(page, path, "desktop")
+        await shoot(page, "desktop")
         assert [role for role, name in named if not name.strip()] == []
 
 
 @every_page
 async def test_the_page_is_sound_in_the_dark(stage: Stage, path: str) -> None:
     async with visited(stage, path, color_scheme="dark", reduced_motion="reduce") as page:
-        await shoot(page, path, "dark")
+        await shoot(page, "dark")
         assert await look(page, "contrast") == []
 
 
 @every_page
 async def test_the_page_fits_a_phone(stage: Stage, path: str) -> None:
     async with visited(stage, path, viewport=PHONE, has_touch=True) as page:
-        await shoot(page, path, "phone")
+        await shoot(page, "phone")
         assert await look(page, "width") == []
         assert await look(page, "targets") == []
         await page.set_viewport_size(NARROWEST)  # type: ignore[arg-type]
@@ -99,8 +92,7 @@ async def test_the_page_speaks_chinese_and_remembers_it(stage: Stage, path: str)
         await page.reload()
         await page.locator("[data-do=language]").wait_for()
         assert CHINESE.search(await page.locator("h1").inner_text())
-        await page.wait_for_load_state("networkidle")
-        await shoot(page, path, "zh")
+        await shoot(page, "zh")
         await page.set_viewport_size(NARROWEST)  # type: ignore[arg-type]
         assert await look(page, "width") == []
         await page.locator("[data-do=language]").click()

@@ -91,6 +91,13 @@ class Visit:
             self.problems.append(f"asks {url}")
 
 
+async def shoot(page: Page, what: str) -> None:
+    """Take a picture of the whole page as it is."""
+    SHOTS.mkdir(exist_ok=True)
+    name = urlsplit(page.url).path.strip("/") or "gallery"
+    await page.screenshot(path=SHOTS / f"{name}-{what}.png", full_page=True)
+
+
 async def pass_time(page: Page, seconds: float) -> None:
     """Move the page's clock on, second by second; what is said in each arrives before the next, if it can arrive."""
     while seconds > 0:
