@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -103,6 +105,19 @@ async def test_only_what_is_there_is_served() -> None:
         ):  # fmt: skip
             answer, _ = await get(running, path)
             assert answer.status == 404, path
+
+
+@on_loop
+async def test_files_are_served_as_they_are(tmp_path: Path) -> None:
+    places = find_places()
+    client = tmp_path / "client"
+    shutil.copytree(places.client, client)
+    async with gallery(places=replace(places, client=client)) as running:
+        for text in (b"// one", b"// another"):
+            (client / "index.js").write_bytes(text)
+            assert (await get(running, "/heartline/index.js"))[1] == text
+        shutil.rmtree(client)
+        assert (await get(running, "/heartline/index.js"))[1] == b"// another"
 
 
 @pytest.mark.parametrize("language", [0, 1], ids=["English", "Chinese"])

@@ -2,9 +2,11 @@
 
 Invariants:
 - no page may run inline scripts, load from other hosts, or be framed (test_pages_are_locked_down);
+- a file that is edited is served anew, one that is being replaced as it was (test_files_are_served_as_they_are);
 - only files found when the server was made are served (test_only_what_is_there_is_served).
 """
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Final
@@ -37,12 +39,15 @@ def serve_folder(app: Server, path: str, folder: Path) -> None:
 
 
 def serve_file(app: Server, path: str, file: Path) -> None:
-    """Serve one file, as it is at the moment it is asked for."""
-    kind = TYPES[file.suffix]
+    """Serve one file as it is when it is asked for; while it is being replaced, as it was."""
+    kind, last = TYPES[file.suffix], file.read_bytes()
 
     @app.page(path)
     def page(request: Request) -> Respond:
-        return Respond(200, file.read_bytes(), kind, headers_for(request))
+        nonlocal last
+        with contextlib.suppress(OSError):
+            last = file.read_bytes()
+        return Respond(200, last, kind, headers_for(request))
 
 
 def redirect(app: Server, path: str, target: str) -> None:
