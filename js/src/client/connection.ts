@@ -11,7 +11,7 @@ import type { StateChange } from "../core/effects.js";
 import { type HeartlineError, OutboxFull, RequestTimeout } from "../core/errors.js";
 import { checkChannel, checkName } from "../core/names.js";
 import type { Kind } from "../core/outbox.js";
-import { positive } from "../core/policy.js";
+import { positives } from "../core/policy.js";
 import type { State } from "../core/states.js";
 import type { Handler, OwnEvents, Volatile } from "./bus.js";
 import type { Entry } from "./items.js";
@@ -174,10 +174,9 @@ export class Connection {
   request<T = unknown>(event: string, data?: unknown, options: RequestOptions = {}): Promise<T> {
     const { timeout = 30, delivery, channel = "" } = options;
     return new Promise((resolve, reject) => {
-      if (timeout !== Infinity) positive("timeout", timeout);
+      if (timeout !== Infinity) positives({ timeout });
       const receipt = this._queue("call", event, data, channel, { delivery });
-      const stop =
-        timeout === Infinity ? () => {} : this._shell.timers.after(timeout, () => this._takeBack(receipt));
+      const stop = this._shell.after(timeout, () => this._takeBack(receipt));
       receipt.wait(true).then(
         (reply) => (stop(), resolve(reply as T)),
         (error) => (stop(), reject(error)),

@@ -46,21 +46,19 @@ export interface Options extends PolicyOptions {
 
 /** Throw unless a WebSocket can be opened there. */
 export function checkUrl(url: unknown): string {
-  if (typeof url !== "string") throw new TypeError(`url must be a string, not ${typeof url}`);
-  if (!/^wss?:\/\/[^/?#@]+([/?][^#]*)?$/i.test(url)) {
-    throw new RangeError("url must begin with ws:// or wss://, name a host, and hold neither credentials nor '#'");
-  }
-  return url;
+  if (typeof url !== "string") throw new TypeError("url must be a string");
+  if (/^wss?:\/\/[^/?#@]+([/?][^#]*)?$/i.test(url)) return url;
+  throw new RangeError("url must be ws:// or wss:// with a host, without credentials and '#'");
 }
 
 /** A value as JSON text. Throws TypeError naming the argument. */
 export function encodeJson(argument: string, value: unknown): string {
-  let text: string | undefined;
+  let why: unknown = typeof value;
   try {
-    text = JSON.stringify(value === undefined ? null : value);
+    const text: string | undefined = JSON.stringify(value === undefined ? null : value);
+    if (text) return text;
   } catch (error) {
-    throw new TypeError(`${argument} cannot be written as JSON: ${(error as Error).message}`);
+    why = error;
   }
-  if (text === undefined) throw new TypeError(`${argument} cannot be written as JSON`);
-  return text;
+  throw new TypeError(`${argument} must be JSON: ${why}`);
 }

@@ -101,6 +101,35 @@ export function makeShell(url: string, options: Options) {
   /** Why waiting makes no sense: as `refusal`, or nobody dials any more. */
   const deadEnd = (): HeartlineError | null => (state() === "gave up" ? new GaveUp(last!.reason) : refusal());
 
+  /** Call `then` in so many seconds, unless that is never; returns what prevents it. */
+  const after = (seconds: number, then: () => void): (() => void) => (seconds < Infinity ? timers.after(seconds, then) : nothing);
+
+  /**
+   * Resolve with what `look` returns, as soon as that is something. Reject with what it throws, at a dead end of the
+   * connection, and after `timeout` seconds.
+   */
+  const until = (look: () => unknown, timeout = Infinity): Promise<any> =>
+    new Promise((resolve, reject) => {
+      const end = (settle: (value: unknown) => void, value: unknown): void => {
+        stop();
+        conditions.delete(check);
+        settle(value);
+      };
+      const check = (): void => {
+        try {
+          const found = look();
+          const error = deadEnd();
+          if (found) end(resolve, found);
+          else if (error) end(reject, error);
+        } catch (error) {
+          end(reject, error);
+        }
+      };
+      const stop = after(timeout, () => end(reject, new HeartlineError("Timeout", `not within ${timeout} s`, true)));
+      conditions.add(check);
+      check();
+    });
+
   // the drain
 
   /** Carry out what the machine wants and hand over what came. Call it after every input. */
@@ -116,7 +145,7 @@ export function makeShell(url: string, options: Options) {
     }
     arm();
     deliver();
-    conditions.forEach((look) => look());
+    conditions.forEach((check) => check());
   };
 
   /** Call when there is a machine: now, as a rule. */
@@ -147,7 +176,7 @@ export function makeShell(url: string, options: Options) {
     if (at >= wakeAt) return;
     stopWake();
     wakeAt = at;
-    stopWake = timers.after(at - now(), () => {
+    stopWake = after(at - now(), () => {
       wakeAt = Infinity;
       machine!.tick();
       run();
@@ -216,8 +245,10 @@ export function makeShell(url: string, options: Options) {
     if (over || change.new === "refused") endCalls();
     const error = deadEnd();
     if (error) receipts.forEach((receipt) => receipt.wake(error));
-    for (const feed of feeds.values()) over ? feed.end(error!, false) : feed.wake();
-    if (over) feeds.clear();
+    if (over) {
+      feeds.forEach((feed) => feed.end(error!, false));
+      feeds.clear();
+    }
   };
 
   /** Nothing can be sent any more: what was never written ends, and nobody waits for the reply of the rest. */
@@ -308,7 +339,8 @@ export function makeShell(url: string, options: Options) {
     handled,
     wantDelivery,
     report,
-    deadEnd,
+    run,
+    until,
     unfollow(feed) {
       const { channel } = feed;
       if (feeds.get(channel) !== feed) return;
@@ -399,7 +431,8 @@ export function makeShell(url: string, options: Options) {
 
   return {
     policy,
-    timers,
+    after,
+    until,
     bus,
     feeds,
     receipts,
@@ -422,25 +455,6 @@ export function makeShell(url: string, options: Options) {
 
     /** Receipts of what an earlier process left in the store. */
     restored: () => restored,
-
-    /** Resolve when something is true; reject at a dead end of the connection, or after `timeout` seconds. */
-    until: (met: () => boolean, timeout?: number): Promise<void> =>
-      new Promise((resolve, reject) => {
-        const end = (call: () => void): void => {
-          stop();
-          conditions.delete(look);
-          call();
-        };
-        const look = (): void => {
-          const error = deadEnd();
-          if (met()) end(resolve);
-          else if (error) end(() => reject(error));
-        };
-        const late = (): void => end(() => reject(new HeartlineError("Timeout", `not within ${timeout} s`, true)));
-        const stop = timeout === undefined ? nothing : timers.after(timeout, late);
-        conditions.add(look);
-        look();
-      }),
   };
 }
 

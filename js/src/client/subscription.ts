@@ -45,7 +45,10 @@ export interface FeedOwner {
   unfollow(feed: Feed): void;
   wantDelivery(lane: { deliver(): void }): void;
   report(error: unknown): void;
-  deadEnd(): HeartlineError | null;
+  /** Look again: something may have come about. */
+  run(): void;
+  /** Resolves with what `look` returns, as soon as that is something; rejects with what it throws, and at a dead end. */
+  until(look: () => unknown): Promise<any>;
 }
 
 /** One followed channel inside the connection. */
@@ -93,11 +96,6 @@ export class Feed {
     this.over = error;
     for (const reader of this.readers) reader.end(error, tell);
   }
-
-  /** Let everybody who waits look again. */
-  wake(): void {
-    for (const reader of this.readers) reader.wake();
-  }
 }
 
 /** Behind an entry or a gap. */
@@ -106,7 +104,6 @@ export function placeOf(item: Entry | Gap): Place & { epoch: string } {
 }
 
 type Result<T> = IteratorResult<Entry<T> | Gap, undefined>;
-type Settle<T> = [resolve: (result: T) => void, reject: (error: unknown) => void];
 
 /**
  * What `subscribe` returns. With `onEntry` leave it alone; otherwise iterate: `for await (const item of subscription)`
@@ -116,8 +113,6 @@ export class Subscription<T = unknown> {
   private readonly _lane: Lane<Shared | (() => unknown)>;
   private _closed = false;
   private _held: Shared | undefined;
-  private readonly _waiters: Settle<Result<T>>[] = [];
-  private readonly _readies: Settle<void>[] = [];
 
   constructor(
     private readonly _feed: Feed,
@@ -154,14 +149,24 @@ export class Subscription<T = unknown> {
 
   /** Wait until the server has granted the subscription. Rejects as iterating does. */
   ready(): Promise<void> {
-    return this._wait(this._readies);
+    return this._until(() => {
+      if (this._closed) throw new Error("this subscription was closed");
+      return this._feed.granted;
+    });
   }
 
   /** The next item; the one before counts as handled. For `for await`. */
   next(): Promise<Result<T>> {
     if (this._options.onEntry) throw new TypeError("a subscription with a callback cannot be iterated");
     this._letGo();
-    return this._wait(this._waiters);
+    const { queue } = this._lane;
+    return this._until(() => {
+      if (queue.length) {
+        this._held = queue.shift() as Shared;
+        return { done: false, value: this._held.arrival.item };
+      }
+      return this._closed && { done: true, value: undefined };
+    });
   }
 
   /** Leaving a loop closes the subscription. For `for await`. */
@@ -188,14 +193,13 @@ export class Subscription<T = unknown> {
     } else {
       owner.unfollow(this._feed);
     }
-    this.wake();
+    owner.run();
   }
 
   /** @internal An item came, or something to call behind those that came before. */
   take(item: Shared | (() => unknown)): void {
     this._lane.queue.push(item);
     if (this._options.onEntry) this._feed.owner.wantDelivery(this._lane);
-    else this.wake();
   }
 
   /** @internal The server follows the channel for us. */
@@ -203,7 +207,6 @@ export class Subscription<T = unknown> {
     const { onEntry, onReady } = this._options;
     const { state } = this;
     if (onEntry && onReady) this.take(() => onReady(state));
-    this.wake();
   }
 
   /** @internal Nothing more comes. */
@@ -211,29 +214,14 @@ export class Subscription<T = unknown> {
     const { onEntry, onEnd = this._feed.owner.report } = this._options;
     if (!tell) this._lane.queue.length = 0;
     else if (onEntry) this.take(() => onEnd(error));
-    this.wake();
   }
 
-  /** @internal Something happened: hand over what there is, or why nothing comes. */
-  wake(): void {
-    const { over, granted, owner } = this._feed;
-    const { queue } = this._lane;
-    const error = over || (this._closed ? new Error("this subscription was closed") : owner.deadEnd());
-    if (granted || error) for (const [resolve, reject] of this._readies.splice(0)) error ? reject(error) : resolve();
-    while (this._waiters.length && (queue.length || error)) {
-      const [resolve, reject] = this._waiters.shift()!;
-      if (queue.length) {
-        this._held = queue.shift() as Shared;
-        resolve({ done: false, value: this._held.arrival.item as Entry<T> | Gap });
-      } else if (this._closed) resolve({ done: true, value: undefined });
-      else reject(error);
-    }
-  }
-
-  private _wait<R>(waiters: Settle<R>[]): Promise<R> {
-    return new Promise((...settle) => {
-      waiters.push(settle);
-      this.wake();
+  private _until(look: () => unknown): Promise<any> {
+    const { owner } = this._feed;
+    return owner.until(() => {
+      const found = look();
+      if (!found && this._feed.over) throw this._feed.over;
+      return found;
     });
   }
 

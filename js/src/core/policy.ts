@@ -57,38 +57,28 @@ export interface PolicyOptions {
 
 const LONGEST_BEAT = 86400;
 
-/** A whole policy out of the parts given. Throws TypeError or RangeError naming the part. */
+/** A whole policy out of the parts given. Throws RangeError naming the part. */
 export function makePolicy(given: PolicyOptions = {}): ClientPolicy {
-  const { heartbeat: wish = null, connectTimeout = 10, helloTimeout = 10, maxAttempts = null } = given;
-  const policy: ClientPolicy = {
-    heartbeat: wish,
-    backOff: Object.assign({ base: 0.25, cap: 30, stable: 30 }, given.backOff),
-    outbox: Object.assign({ messages: 10_000, bytes: 16 << 20, full: "refuse" }, given.outbox),
-    connectTimeout,
-    helloTimeout,
-    maxAttempts,
-  };
-  const { heartbeat, backOff, outbox } = policy;
-  const beat = heartbeat || {};
-  for (const [name, part, most] of [
-    ["", { connectTimeout, helloTimeout }],
-    ["", maxAttempts === null ? {} : { maxAttempts }],
-    ["heartbeat.", beat, LONGEST_BEAT],
-    ["backOff.", backOff],
-    ["outbox.", { messages: outbox.messages, bytes: outbox.bytes }],
-  ] as [string, Record<string, unknown>, number?][]) {
-    for (const key of Object.keys(part)) positive(name + key, part[key], most);
-  }
-  if (backOff.cap < backOff.base) throw new RangeError("backOff.cap must not be below backOff.base");
-  if (!["refuse", "drop_oldest"].includes(outbox.full)) {
-    throw new TypeError("outbox.full must be 'refuse' or 'drop_oldest'");
-  }
-  return policy;
+  const { heartbeat = null, connectTimeout = 10, helloTimeout = 10, maxAttempts = null } = given;
+  const backOff = Object.assign({ base: 0.25, cap: 30, stable: 30 }, given.backOff);
+  const outbox = Object.assign({ messages: 10_000, bytes: 16 << 20, full: "refuse" }, given.outbox);
+  const { base, cap, stable } = backOff;
+  const { messages, bytes, full } = outbox;
+  positives({ connectTimeout, helloTimeout, maxAttempts: maxAttempts === null ? 1 : maxAttempts });
+  positives({ base, cap, stable }, "backOff.");
+  positives({ messages, bytes }, "outbox.");
+  positives(heartbeat || {}, "heartbeat.", LONGEST_BEAT);
+  if (cap < base) throw new RangeError("backOff.cap must not be below base");
+  if (!["refuse", "drop_oldest"].includes(full)) throw new RangeError("outbox.full must be 'refuse' or 'drop_oldest'");
+  return { heartbeat, backOff, outbox, connectTimeout, helloTimeout, maxAttempts };
 }
 
-/** Throw unless `value` is a finite number above 0 and not above `most`. */
-export function positive(name: string, value: unknown, most = Number.MAX_VALUE): void {
-  if (!((value as number) > 0 && (value as number) <= most) || typeof value !== "number") {
-    throw new RangeError(`${name} must be a number above 0 and at most ${most}`);
+/** Throw unless all of these are finite numbers above 0 and not above `most`. */
+export function positives(parts: object, before = "", most = Number.MAX_VALUE): void {
+  for (const name of Object.keys(parts)) {
+    const value = (parts as Record<string, unknown>)[name];
+    if (typeof value !== "number" || !(value > 0 && value <= most)) {
+      throw new RangeError(`${before}${name} must be a number above 0 and at most ${most}`);
+    }
   }
 }

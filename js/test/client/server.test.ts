@@ -74,6 +74,7 @@ describe("up", () => {
     await expect(other.request("echo", 1, { timeout: 0.2 })).rejects.toBeInstanceOf(Expired);
     await expect(other.send("mark", "never", { expires: 0.1 }).handled()).rejects.toMatchObject({ outcome: "expired" });
     network.refusing = false;
+    await conn.connected(10);
     await expect(conn.request("slow", 5, { timeout: 0.5 })).rejects.toMatchObject({ name: "RequestTimeout" });
   });
 
