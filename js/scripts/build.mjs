@@ -5,7 +5,7 @@
  */
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
@@ -23,6 +23,17 @@ cpSync("build/types", "build/types-cjs", { recursive: true });
 /** What applications, the wire and stores see; names of platforms are known to terser, or are in these types. */
 const reserved = [...publicNames("build/types", ["SavedMessage"]), "ifAvailable"];
 
+/** The files of dialects without what they say to people. */
+const presets = {
+  name: "presets",
+  setup({ onLoad }) {
+    onLoad({ filter: /\.json$/ }, ({ path }) => {
+      const { about, ...rest } = JSON.parse(readFileSync(path, "utf8"));
+      return { contents: JSON.stringify(rest), loader: "json" };
+    });
+  },
+};
+
 /** Bundle one entry and write it in one format. */
 async function bundle(entry, format, out, properties) {
   const { outputFiles } = await build({
@@ -33,6 +44,7 @@ async function bundle(entry, format, out, properties) {
     platform: "neutral",
     write: false,
     define: { CHECKED: "false" },
+    plugins: [presets],
   });
   // one word for both is less to say, and `tsc` has seen to it that no constant changes
   const text = outputFiles[0].text.replace(/\bconst /g, "let ");
@@ -42,7 +54,7 @@ async function bundle(entry, format, out, properties) {
     toplevel: true,
     compress: { passes: 3, unsafe_arrows: true, pure_getters: true, hoist_funs: true },
     mangle: { properties },
-    format: { comments: false },
+    format: { comments: false, preserve_annotations: entry.includes("presets") },
   });
   writeFileSync(out, code);
 }

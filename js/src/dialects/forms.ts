@@ -8,7 +8,6 @@
  */
 
 import type { Json } from "../core/frames.js";
-import { isOwn } from "./schema.js";
 
 /** Whatever JSON holds; a text that begins with `$` is a variable. */
 export type Form = Json;
@@ -22,6 +21,7 @@ export type Found = Record<string, any>;
 /** One message as it came: its text, and its value where it is JSON. */
 export type Heard = [text: string, value: any];
 
+const own = Object.prototype.hasOwnProperty;
 const REST = "...";
 const WHOLE = /^\$([a-z_]+(?:\.[\w-]+)*)$/;
 const INSIDE = /\$\{([a-z_]+(?:\.[\w-]+)*)\}/;
@@ -118,7 +118,7 @@ function fits(form: any, value: any, known?: Vars, found?: Found): boolean {
       for (const field of names) delete rest[field];
       return fits(inner, rest, known, found);
     }
-    if (isOwn(value, name)) return fits(inner, value[name], known, found);
+    if (own.call(value, name)) return fits(inner, value[name], known, found);
     if (!known || typeof inner !== "string") return false;
     const [, path, , whole] = parse(inner);
     return whole && !NEEDED.test(path) && lookup(known, path) === undefined;

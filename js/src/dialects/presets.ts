@@ -19,18 +19,18 @@ export function dialect(value: object): Dialect {
 }
 
 /** Text ping and pong; everything else is a message. */
-export const heart = dialect(heartFile as object);
+export const heart = /* @__PURE__ */ dialect(heartFile as object);
 /** An identity at open, then a card is bound; nothing answers the beat. */
-export const card = dialect(cardFile as object);
+export const card = /* @__PURE__ */ dialect(cardFile as object);
 /** Messages and heartbeats in one envelope, both echoed by the server. */
-export const echo = dialect(echoFile as object);
+export const echo = /* @__PURE__ */ dialect(echoFile as object);
 /** One subscription object, then pushed positions; nothing answers the beat. */
-export const trades = dialect(tradesFile as object);
+export const trades = /* @__PURE__ */ dialect(tradesFile as object);
 /** Operators: a login with the platform's code, then requests and events. */
-export const community = dialect(communityFile as object);
+export const community = /* @__PURE__ */ dialect(communityFile as object);
 /** OKX v5 streams. */
-export const okx = dialect(okxFile as object);
+export const okx = /* @__PURE__ */ dialect(okxFile as object);
 /** Phoenix channels, serializer 2.0.0. */
-export const phoenix = dialect(phoenixFile as object);
+export const phoenix = /* @__PURE__ */ dialect(phoenixFile as object);
 /** Any JSON. */
-export const plain = dialect(plainFile as object);
+export const plain = /* @__PURE__ */ dialect(plainFile as object);
