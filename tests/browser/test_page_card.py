@@ -45,7 +45,7 @@ async def test_a_binding_is_said_on_every_link_and_stored_once(stage: Stage) -> 
         for times in (2, 3):
             await panel.press("cut")
             await panel.is_in("Waiting")
-            await pass_time(page, RETRY)
+            await pass_time(page, RETRY, RETRY)
             await expect(page.locator(f"[data-card={card}] [data-said='{times}']")).to_be_visible()
         await page.get_by_role("button", name="Bind it again").click()
         await expect(page.locator(f"[data-card={card}] [data-said='4']")).to_be_visible()
@@ -61,8 +61,8 @@ async def test_a_dead_link_is_found_though_nothing_answers_beats(stage: Stage) -
         await enter(page)
         await bind(page, card)
         await panel.press("freeze")
-        for _ in range(SILENT):
-            await pass_time(page, 1)
+        for _ in range(SILENT // 2):
+            await pass_time(page, 2, 2)
             if await panel.number("attempts").inner_text() != "1" or (await panel.state.inner_text()).startswith(
                 "Wait"
             ):
@@ -70,7 +70,7 @@ async def test_a_dead_link_is_found_though_nothing_answers_beats(stage: Stage) -
         else:
             raise AssertionError(f"a frozen link is not found in {SILENT} s")
         await panel.press("normal")
-        await pass_time(page, RETRY)
+        await pass_time(page, RETRY, RETRY)
         await panel.is_in("Open")
         await expect(page.locator(f"[data-card={card}] [data-said='1']")).to_be_hidden()
         assert await page.locator(f"[data-card={card}]").count() == 1
@@ -84,7 +84,7 @@ async def test_a_refused_identity_is_told_and_not_tried_again(stage: Stage) -> N
         modal = page.get_by_role("dialog")
         await expect(modal).to_be_visible()
         await shoot(page, "refused")
-        await pass_time(page, 30)
+        await pass_time(page, 30, 5)
         await expect(Panel(page).number("attempts")).to_have_text("1")
         await page.keyboard.press("Enter")
         await expect(modal).to_be_hidden()
@@ -100,11 +100,11 @@ async def test_leaving_closes_and_stops_the_beat(stage: Stage) -> None:
         await page.get_by_role("button", name="Leave the page").click()
         await expect(panel.number("openLinks")).to_have_text("0")
         beats = await panel.number("beats").inner_text()
-        await pass_time(page, 30)
+        await pass_time(page, 30, 5)
         await expect(panel.number("beats")).to_have_text(beats)
         await expect(panel.number("attempts")).to_have_text("1")
         await enter(page)
         await expect(panel.number("openLinks")).to_have_text("1")
-        await pass_time(page, 21)
+        await pass_time(page, 21, 3)
         now = await panel.number("beats").inner_text()
         assert int(re.findall(r"\d+", now)[0]) - int(re.findall(r"\d+", beats)[0]) in (2, 3)  # one beat loop

@@ -72,7 +72,7 @@ async def test_what_is_written_offline_arrives_in_order_and_once(stage: Stage) -
         await expect(ann.locator("#posts article.waiting", has_text=mark)).to_have_count(5)
         await shoot(ann, "offline")
         await panel.press("normal")
-        await pass_time(ann, 30)
+        await pass_time(ann, 30, 5)
         await expect(ann.locator("#posts article.waiting", has_text=mark)).to_have_count(0)
         for page in (ann, bob):
             await expect(page.locator("#posts article[data-post]", has_text=mark)).to_have_count(5)
@@ -94,7 +94,7 @@ async def test_an_answer_lost_in_a_cut_stores_nothing_twice(stage: Stage) -> Non
             await panel.press("cut")
             await panel.is_in("Waiting")
             await panel.press("normal") if n == 1 else None
-            await pass_time(ann, 10 * RETRY)
+            await pass_time(ann, 10 * RETRY, 2)
             await panel.is_in("Open")
         for page in (ann, bob):
             await expect(page.locator("#posts article[data-post]", has_text=mark)).to_have_count(3)
@@ -125,7 +125,7 @@ async def test_a_frozen_link_is_found_within_a_minute(stage: Stage) -> None:
         panel = Panel(page)
         await log_in(page, "Bob")
         await panel.press("freeze")
-        await pass_time(page, 61)
+        await pass_time(page, 61, 10)
         await panel.is_in("Waiting")
         await panel.press("normal")
         await page.get_by_role("button", name="Connect now").click()
@@ -141,7 +141,7 @@ async def test_who_is_blacklisted_is_told_and_nothing_is_tried_again(stage: Stag
         modal = page.get_by_role("dialog", name="You are blacklisted")
         await expect(modal).to_be_visible()
         await shoot(page, "banned")
-        await pass_time(page, 30)
+        await pass_time(page, 30, 5)
         await expect(Panel(page).number("attempts")).to_have_text("1")
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("button", name="Log in")).to_be_visible()

@@ -98,12 +98,12 @@ async def shoot(page: Page, what: str) -> None:
     await page.screenshot(path=SHOTS / f"{name}-{what}.png", full_page=True)
 
 
-async def pass_time(page: Page, seconds: float) -> None:
-    """Move the page's clock on, second by second; what is said in each arrives before the next, if it can arrive."""
+async def pass_time(page: Page, seconds: float, step: float = 1) -> None:
+    """Move the page's clock on, step by step; what is said in each arrives before the next, if it can arrive."""
     while seconds > 0:
-        await page.clock.run_for(round(1000 * min(1, seconds)))
+        await page.clock.run_for(round(1000 * min(step, seconds)))
         await page.evaluate("fetch('/health').then((answer) => answer.text())")  # the long way round, as the rest
-        seconds -= 1
+        seconds -= step
 
 
 class Panel:
