@@ -57,7 +57,7 @@ def test_heart_beats() -> None:
         ("trades", {"traderid": 99, "type": "Ping"}, []),
         ("trades", {"traderid": "99", "type": "Ping", "more": 1}, []),
         ("community", {"Operator": "Heart"}, [{"Operator": "HeartOK"}]),
-        ("phoenix", [None, "7", "phoenix", "heartbeat", {}], [[None, "7", "phoenix", "phx_reply", None]]),
+        ("phoenix", [None, "7", "phoenix", "heartbeat", {}], [[None, "7", "phoenix", "phx_reply", {"status": "ok"}]]),
     ],
 )
 def test_beats_are_answered_as_the_dialect_says(dialect: str, beat: Any, answer: list[Any]) -> None:
