@@ -9,7 +9,7 @@ import { proceed } from "./platform.js";
 
 /** One queue. `handle` calls the user's code, `done` is told when it ended, `report` what it threw. */
 export class Lane<T> {
-  readonly queue: T[] = [];
+  queue: T[] = [];
   private _busy = false;
 
   constructor(

@@ -35,8 +35,6 @@ import { nothing, type Platform, proceed, systemTimers } from "./platform.js";
 import { Receipt } from "./receipts.js";
 import { type Feed, type FeedOwner, placeOf } from "./subscription.js";
 
-const LOGIN_CODES: number[] = [Code.POLICY, Code.LOGIN_REFUSED, Code.NOT_YOUR_SESSION, Code.TOO_MANY_SESSIONS];
-
 /** A function for each effect, which takes what comes with it. */
 type Carriers = { [E in Effect as E[0]]: E extends [unknown, ...infer Rest] ? (...rest: Rest) => void : never };
 
@@ -92,10 +90,19 @@ export function makeShell(url: string, options: Options) {
     if (current === "closed") return new ConnectionClosed();
     if (current !== "refused") return null;
     const { code, reason } = last!;
-    if (LOGIN_CODES.includes(code!)) return new LoginRefused(reason);
-    if (code === Code.REPLACED) return new Replaced(reason || "another instance took this session over");
-    if (code === Code.BAD_FRAME) return new BadFrame(reason);
-    return new ConnectionClosed(reason || `closed by the server with ${code}`);
+    switch (code) {
+      case Code.POLICY:
+      case Code.LOGIN_REFUSED:
+      case Code.NOT_YOUR_SESSION:
+      case Code.TOO_MANY_SESSIONS:
+        return new LoginRefused(reason);
+      case Code.REPLACED:
+        return new Replaced(reason);
+      case Code.BAD_FRAME:
+        return new BadFrame(reason);
+      default:
+        return new ConnectionClosed(`closed by the server: ${code} ${reason}`);
+    }
   };
 
   /** Why waiting makes no sense: as `refusal`, or nobody dials any more. */
@@ -245,10 +252,8 @@ export function makeShell(url: string, options: Options) {
     if (over || change.new === "refused") endCalls();
     const error = deadEnd();
     if (error) receipts.forEach((receipt) => receipt.wake(error));
-    if (over) {
-      feeds.forEach((feed) => feed.end(error!, false));
-      feeds.clear();
-    }
+    if (over) feeds.forEach((feed) => feed.end(error!, false));
+    if (over) feeds.clear();
   };
 
   /** Nothing can be sent any more: what was never written ends, and nobody waits for the reply of the rest. */
@@ -387,14 +392,18 @@ export function makeShell(url: string, options: Options) {
     );
   };
 
+  /** Watch network and page while somebody holds the connection. */
+  const watch = (): void => {
+    stopWatch();
+    stopWatch = (held && platform.watch && platform.watch(hint)) || nothing;
+  };
+
   /** Somebody holds the connection, or nobody does. */
   const hold = (now: boolean): void => {
     held = now;
-    stopWatch();
-    stopWatch = nothing;
+    watch();
     if (!machine) return;
     if (held) {
-      if (platform.watch) stopWatch = platform.watch(hint);
       machine.connect();
     } else {
       machine.rest();
@@ -408,12 +417,11 @@ export function makeShell(url: string, options: Options) {
     closing = !machine;
     if (!machine) return gone;
     machine.close(end);
-    stopWatch();
-    stopWatch = nothing;
+    watch();
     run();
     stopWake();
     wakeAt = Infinity;
-    bus.lane.queue.length = 0;
+    bus.lane.queue = [];
     if (journal) gone = journal.idle().then(() => store!.close && store!.close());
     journal = null;
     return gone;
