@@ -1,6 +1,7 @@
-/** The real Python server, for tests: a relay, or one of the applications beside this file. */
+/** The real Python server, for tests: a relay, or one of the applications beside this file, or an example. */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { delimiter } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
@@ -17,7 +18,7 @@ export function serve(...args: string[]): Promise<Server> {
   const python = `${ROOT}.venv/bin/python`;
   const child = spawn(python, ["-m", "heartline", "serve", ...args], {
     cwd: HERE,
-    env: { ...process.env, PYTHONPATH: HERE },
+    env: { ...process.env, PYTHONPATH: [HERE, ROOT].join(delimiter) },
     stdio: ["ignore", "pipe", "pipe"],
   });
   return addressOf(child);

@@ -1,10 +1,6 @@
 """The examples' servers on one port, quick ones, for the tests of their clients."""
 
-import sys
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT))
 
 import heartline
 from examples.heart import server as heart
