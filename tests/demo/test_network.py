@@ -3,14 +3,13 @@
 import asyncio
 import json
 from contextlib import AsyncExitStack
-from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 
 import heartline
-from heartline.demo import Gallery, network
+from heartline.demo import network
 from heartline.demo.network import MOST_OF_A_SESSION, page_of
 from tests.demo.room import PATIENCE, QUIET, Page, gallery, on_loop, page_id, ws
 
@@ -197,8 +196,3 @@ def test_the_page_is_read_from_the_address() -> None:
     assert named(f"/echo?page={good}", "POST") is None
     for head in (b"", b"GET ", b"\xff" * 1000, b"\r\n\r\n"):
         assert page_of(head) is None
-
-
-def test_the_gallery_has_one_port() -> None:
-    gallery: Any = Gallery(port=0)
-    assert not hasattr(gallery, "_proxy")

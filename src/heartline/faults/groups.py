@@ -31,8 +31,8 @@ class Plan:
     """Rules, the model that plays them, and since when (loop time)."""
 
     def __init__(self, rules: FaultRules, rng: random.Random, began: float) -> None:
-        self.rules = rules
-        self.began = began
+        self.rules: FaultRules = rules
+        self.began: float = began
         self._random = rng
         self._model = FaultModel(rules, rng)
 
@@ -54,7 +54,7 @@ class Group:
     """All links of one name, those to come as well. Made by `FaultProxy.group`; `FaultProxy.forget` ends it."""
 
     def __init__(self, host: "FaultProxy", name: str, seed: int) -> None:
-        self.name = name
+        self.name: str = name
         self.plan: Plan | None = None  # without rules of its own the proxy's count
         self.held: set[Direction] = set()
         self.verdict: DialVerdict | None = None  # by hand
