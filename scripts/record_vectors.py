@@ -13,7 +13,7 @@ from typing import Any
 from heartline.testing import dialect_vectors, vectors
 
 WIDTH = 90
-DONE = ("returns", "expect", "ignored", "kept", "proven", "deadline")
+DONE = ("returns", "expect", "ignored", "kept", "deadline")
 OUT = ("expect", "deadline", "ignored")
 Player = type[vectors.Player] | type[dialect_vectors.Player]
 

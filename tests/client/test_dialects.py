@@ -584,6 +584,23 @@ def test_a_link_that_only_stops_our_way_is_found_while_something_waits(run: Run)
     run(main())
 
 
+@pytest.mark.parametrize("name", ["heart", "card"])
+def test_sending_keeps_no_dead_link_alive(run: Run, name: str) -> None:
+    """What nobody can confirm is settled when it is written: that shows nothing about the other end."""
+
+    async def main() -> None:
+        feed = {"heart": Heart}.get(name, Feed)()
+        async with feed.through_faults() as proxy, feed.connect(quick(name, 0.3, 0.3)) as conn:
+            await conn.connected(5)
+            proxy.freeze(link=proxy.links[0])
+            async with asyncio.timeout(5):
+                while proxy.stats.opened < 2:
+                    conn.send_nowait("message", "still there?")
+                    await asyncio.sleep(0.05)
+
+    run(main())
+
+
 def test_a_live_but_quiet_link_stays(run: Run) -> None:
     async def main() -> None:
         for name in ("heart", "echo", "card", "trades", "plain"):

@@ -3,6 +3,7 @@
 Invariants:
 - what the translator wants is done in order, and the machine is never called out of the middle of it
   (test_outputs_are_done_in_order);
+- what it concludes from its own saying is no sign of life (test_sending_keeps_no_dead_link_alive);
 - what a link left behind says or hears nothing any more (test_a_link_that_was_left_is_mute);
 - a message that the server says and nobody understands is traced by its size, never by what is in it
   (test_what_nobody_understood_is_traced).
@@ -64,7 +65,7 @@ class Foreign:
     def forget(self, n: int) -> None:
         """Nobody waits for the reply to request n any more."""
         self.translator.forget(n)
-        self.flush()
+        self._flush()
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do."""
@@ -73,12 +74,11 @@ class Foreign:
     def tick(self, at: float) -> None:
         """Do what is due."""
         self.translator.tick(at)
-        self.flush()
+        self._flush()
 
-    def flush(self) -> None:
-        """Have the present link do what the translator wants."""
+    def _flush(self) -> None:
         if self.link is not None:
-            self.link.flush()
+            self.link.flush(proof=False)
 
     @property
     def _machine(self) -> ClientMachine:
@@ -109,7 +109,7 @@ class ForeignLink(Link):
     def _up(self, payload: bytes) -> None:
         """One frame of the machine."""
         self._foreign.translator.up(payload, now())
-        self.flush()
+        self.flush(proof=False)
 
     def on_message(self, data: bytes) -> None:
         """One message of the server."""
@@ -119,7 +119,7 @@ class ForeignLink(Link):
         self._machine.alive(self.attempt, at)
         if not self._foreign.translator.heard(data, at):
             self._owner_of_dialect.trace("client.not_understood", {"bytes": len(data)})
-        self.flush()
+        self.flush(proof=True)
 
     def on_binary(self, data: bytes) -> None:
         """Text by another name."""
@@ -129,7 +129,7 @@ class ForeignLink(Link):
         """The pong to a ping of ours."""
         if self._foreign.link is self:
             self._foreign.translator.pong(payload, now())
-            self.flush()
+            self.flush(proof=True)
 
     def on_close(self, code: int, reason: str) -> None:
         """The socket is gone."""
@@ -161,23 +161,22 @@ class ForeignLink(Link):
             self._foreign.link = None
             self._foreign.translator.lost()
 
-    def flush(self) -> None:
-        """Do what the translator wants, and then what the machine does."""
+    def flush(self, *, proof: bool) -> None:
+        """Do what the translator wants, and then what the machine does. `proof`: it follows from what was heard."""
         if self._flushing:
             return
         self._flushing = True
         try:
             while self._foreign.link is self and (outputs := self._foreign.translator.drain()):
                 for output in outputs:
-                    self._do(output)
+                    self._do(output, proof)
         finally:
             self._flushing = False
         self._run()
 
-    def _do(self, output: Output) -> None:
+    def _do(self, output: Output, proof: bool) -> None:
         match output:
             case Down():
-                proof = self._foreign.translator.proven
                 self._machine.received(self.attempt, output.data, now(), proof=proof)
             case Say():
                 if self.socket is not None:

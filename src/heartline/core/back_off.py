@@ -24,7 +24,7 @@ class Retry:
         self.failures: int = 0
         self.proven: bool = False
         self.trusting: bool = True
-        """whether what settles at the moment proves that the other end is good"""
+        """whether the other end said what is being taken in"""
 
     def failed(self) -> float:
         """Count one attempt or link that ended; return the seconds to wait."""

@@ -89,7 +89,7 @@ class ClientMachine:
         self._deadlines = self._road.deadlines
         self._down = Downstream(self._retry, self._effects, self._write)
         self._road.on_lost = self._down.lost
-        self._up = Upstream(outbox, self._retry, self._effects, self._write, self._measure)
+        self._up = Upstream(outbox, self._retry, self._effects, self._write, lambda frame: len(codec.encode(frame)))
         self._life = Liveness(policy.heartbeat or Heartbeat(), 0.0)
         self._places: dict[str, tuple[str, int]] = {}
         if saved is not None:
@@ -307,7 +307,7 @@ class ClientMachine:
             self._life.heard(now)
 
     def received(self, attempt: int, data: bytes, now: float, *, proof: bool = True) -> None:
-        """One text message, which must not change afterwards. Not `proof`: made on this side (DIALECTS 4.4)."""
+        """One text message, which must not change afterwards. Without `proof` nobody said it (DIALECTS 4.4)."""
         now = self._clock.tell(now)
         if not self._is_link(attempt):
             return
@@ -317,7 +317,8 @@ class ClientMachine:
             if self.state is State.GREETING:
                 self._greeted(frame, now)
             else:
-                self._life.heard(now)
+                if proof:
+                    self._life.heard(now)
                 self._take(frame, now)
         except BadFrame as error:
             self._road.abandon(Code.BAD_FRAME, f"the server broke the protocol: {error}")
@@ -461,12 +462,13 @@ class ClientMachine:
 
     def _settled(self, progress: bool, now: float) -> None:
         if progress:
-            self._life.progress(now)
+            if self._retry.trusting:
+                self._life.progress(now)
             self._deadlines.set_default(Due.FLOOR, now + FLOOR_DELAY)
         self._pump()
 
     def _answered(self, ours: bool, now: float) -> None:
-        if ours:
+        if ours and self._retry.trusting:
             self._life.progress(now)
         self._plan_at(now)
         self._await()
@@ -492,9 +494,6 @@ class ClientMachine:
 
     def _probe(self, now: float) -> None:
         self._write(Ping(self._life.probe(now)))
-
-    def _measure(self, frame: Struct) -> int:
-        return len(self._codec.encode(frame))
 
     def _write(self, frame: Struct) -> None:
         self._effects.append(Transmit(self._road.link, self._codec.encode(frame)))

@@ -2,7 +2,8 @@
 
 It belongs to one connection and lives over all its links. Give it what the machine transmits (`up`), what the socket
 brings (`heard`, `pong`), the end of a link (`lost`) and the time (`tick` at `next_deadline()`); after each do what
-`drain()` returns, in order. It waits for nothing, draws nothing and looks at no clock.
+`drain()` returns, in order. It waits for nothing, draws nothing and looks at no clock. What goes down after `heard` and
+`pong` shows that somebody is there; what goes down after the others does not.
 
 Invariants:
 - welcome comes when the login is accepted, and at once where there is none (test_welcome_comes_with_the_login);
@@ -108,8 +109,6 @@ class ClientTranslator:
         self._cursors: list[tuple[int, str, Place | None]] = []
         self._early: list[Heard] = []
         self._now = 0.0
-        self.proven: bool = False
-        """whether anything was heard on this link, so that what is settled on it counts as progress"""
         self.ignored: int = 0
         """messages that nobody understood"""
 
@@ -157,7 +156,6 @@ class ClientTranslator:
         self._now = now
         if self._stage in {Stage.NONE, Stage.REFUSED}:
             return True
-        self.proven = True
         self._beats.heard(now)
         understood = self._take(read(data), now)
         if not understood:
@@ -168,7 +166,6 @@ class ClientTranslator:
         """The pong to what `SendPing` asked for, or any other."""
         self._now = now
         if self._stage in {Stage.LOGIN, Stage.OPEN}:
-            self.proven = True
             self._beats.heard(now)
             self._beats.pong(payload)
 
@@ -202,7 +199,6 @@ class ClientTranslator:
 
     def _begin(self, hello: HelloBody, now: float) -> None:
         self.lost()
-        self.proven = False
         self._resumed = hello.session == self._epoch
         self._floor = hello.floor
         self._messages.begin(hello.floor, resumed=self._resumed)

@@ -118,7 +118,7 @@ class Player:
         )
 
     def step(self, step: dict[str, Json]) -> dict[str, Json]:
-        """Do one expanded step: `expect`, `deadline`, and what changed of `ignored`, `proven` and `kept`."""
+        """Do one expanded step: `expect`, `deadline`, and what changed of `ignored` and `kept`."""
         translator, now = self._translator, step["at"]
         before = translator.ignored
         match step["do"]:
@@ -144,12 +144,10 @@ class Player:
             done["ignored"] = True
         if "kept" in step:
             done["kept"] = translator.kept
-        if "proven" in step:
-            done["proven"] = translator.proven
         return done | {"deadline": translator.next_deadline()}
 
 
-COMPARED: Final = ("expect", "deadline", "ignored", "kept", "proven")
+COMPARED: Final = ("expect", "deadline", "ignored", "kept")
 
 
 def check_scenario(scenario: dict[str, Json]) -> None:
