@@ -1,5 +1,6 @@
 # Everything a contributor needs; `make` alone lists it. Only git, make and Python 3.11+ with venv
-# have to be there: every locked package comes as a wheel, no compiler and no Node is used.
+# have to be there: every locked package comes as a wheel, Node too where there is none. What the
+# tests of pages drive (browsers, a database) is installed by apt where this may be done.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -25,18 +26,38 @@ $(STAMP): pyproject.toml hatch_build.py requirements/dev.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup ## watch the promise being kept: heartline prove
-	$(BIN)/heartline prove
+NODE := scripts/with_node
+JS_INSTALLED := js/node_modules/.stamp
+JS_BUILT := js/dist/.stamp
 
-test: lint smoke pytest ## everything a change has to pass: lint, types, the wheel, the tests
+js: $(JS_BUILT) ## build the TypeScript client, js/dist
 
-pytest: setup ## only the tests, documentation examples included
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+$(JS_INSTALLED): js/package-lock.json | setup
+	$(NODE) npm --prefix js ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(JS_BUILT): $(JS_INSTALLED) js/package.json $(wildcard js/tsconfig*.json) $(shell find js/src js/scripts protocol/dialects -type f)
+	$(NODE) npm --prefix js run --silent build
+	@touch $@
+
+demo: setup js ## the gallery: five systems on a network that you break, http://127.0.0.1:8002/
+	$(BIN)/heartline demo
+
+test: lint smoke vitest pytest ## everything a change has to pass: lint, types, the wheel, the tests
+
+packages: ## install by apt what the tests drive, where that may be done; else tell
+	@scripts/system_packages
+
+pytest: setup js packages ## only the tests of Python, the examples and the pages, documentation included
+	$(NODE) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+vitest: setup js ## only the tests of the TypeScript client and the mini programs
+	cd js && ../$(NODE) npm run --silent types && ../$(NODE) npx vitest run
 
 browsers: setup ## tell which of the browsers that tests drive are missing, and how to get them
 	$(BIN)/python -m tests.browser.programs
 
-smoke: setup ## build the wheel and use it in a clean environment
+smoke: setup js ## build the wheel and use it in a clean environment
 	$(BIN)/python scripts/wheel_smoke.py
 
 lint: style types ## style, types and the import rule
@@ -70,5 +91,5 @@ bench-full: setup ## the benchmarks as published; an idle machine and patience w
 	$(BIN)/python -m benchmarks.run
 
 clean: ## remove .venv, caches and build results
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv js/dist js/node_modules dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
