@@ -234,6 +234,17 @@ async def test_fragments_are_put_together() -> None:
 
 
 @on_loop
+async def test_a_client_with_all_the_habits_of_its_library() -> None:
+    """It offers compression, pings by itself and wants pongs."""
+    world = World()
+    habits = {"compression": "deflate", "ping_interval": 0.1, "ping_timeout": 2.0}
+    async with world.app.serving() as address, wire(address, "/echo", **habits) as client:
+        for n in range(5):
+            assert (await client.ask({"ModeCode": "message", "msg": n}))["msg"] == n
+            await asyncio.sleep(0.1)
+
+
+@on_loop
 async def test_what_failed_is_not_echoed(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     async with world.app.serving() as address, wire(address, "/echo") as client:

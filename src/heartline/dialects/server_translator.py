@@ -103,6 +103,12 @@ class ServerTranslator:
     could not be spelt; `instance` is random.
     """
 
+    __slots__ = (
+        "_asked", "_asked_bytes", "_at", "_awaits_login", "_beat_at", "_complain", "_floor", "_following",
+        "_instance", "_leaves", "_n", "_r", "_spelling", "_stage", "_waiting", "_waiting_bytes", "_welcome_owed",
+        "_window", "_window_bytes", "blocked", "down", "ignored", "leaving", "missed", "up",
+    )  # fmt: skip
+
     def __init__(
         self,
         spelling: Spelling,
