@@ -189,6 +189,18 @@ async def test_five_tries_with_notices_then_a_button(stage: Stage, h5: Path) -> 
         await expect(at.page.get_by_text("Retry")).not_to_be_visible()
 
 
+async def test_a_link_that_died_silently_is_found(stage: Stage, h5: Path) -> None:
+    async with desk(stage, h5) as at:
+        await at.enter()
+        await at.notices("Connected")
+        at.proxy.freeze()
+        await at.page.clock.run_for(25_000)  # nothing came for twenty: the subscription is said again
+        assert at.said.count(SUBSCRIBE) == 2
+        assert await at.notices("Connection failed, trying for the 1st time", within=30)
+        at.proxy.thaw()
+        await at.more_pushes()
+
+
 async def test_leaving_the_page_says_stop_and_nothing_dials(stage: Stage, h5: Path) -> None:
     async with desk(stage, h5) as at:
         await at.enter()
