@@ -269,7 +269,7 @@ def _exists(db: Session, invitation: int) -> None:
 
 def _counts(db: Session, column: Any, ids: Sequence[int]) -> dict[int, int]:
     found = select(column, func.count()).where(column.in_(ids)).group_by(column)
-    return dict(tuple(row) for row in db.execute(found))
+    return {row[0]: row[1] for row in db.execute(found)}
 
 
 def _about(person: Person) -> Row:
