@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from heartline.core.frames import At, Settled, Sub
 from heartline.core.policy import ServerLimits
+from heartline.core.ports import History
 from heartline.core.server.handshake import Accepted, RefusedLogin
 from heartline.core.states import LinkState
 from heartline.dialects import presets
@@ -457,6 +458,18 @@ def test_credit_follows_the_socket() -> None:
     peer.stuck = False
     assert peer.look() == [{"data": [3]}, {"data": [4]}, {"data": [5]}]
     assert peer.link.feed.in_flight == 0
+
+
+def test_who_is_too_slow_for_the_history_misses_some_and_the_operator_can_know() -> None:
+    world = World(limits=ServerLimits(credit=2))
+    peer = Foreigner(world, "trades", channel=traders)
+    peer.tell({"type": "Subscribe", "traderid": 7})
+    peer.stuck = True
+    for n in range(10):
+        world.publish("positions/7", b'{"data":[%d]}' % (n + 1), history=History(2))
+    peer.stuck = False
+    assert [one["data"] for one in peer.look()] == [[1], [2], [9], [10]]
+    assert peer.translator.missed == 1
 
 
 def test_nothing_is_begun_while_the_socket_is_full() -> None:
