@@ -66,7 +66,7 @@ await locked(() => {
   });
   const sources = fingerprint("src", "../page", "index.html", "vite.config.mjs", "package.json", LIBRARY);
   for (const platform of process.argv.slice(2)) {
-    once(`node_modules/.built-${platform}`, sources, () => {
+    once(`dist/.built-${platform}`, sources, () => {
       run(process.execPath, "node_modules/@dcloudio/vite-plugin-uni/bin/uni.js", "build", "-p", platform);
     });
   }

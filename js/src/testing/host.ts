@@ -132,6 +132,11 @@ export class MiniProgramHost {
     this._sockets.cut(true);
   }
 
+  /** Every socket ends with an error and no close, as on some devices. */
+  fail(): void {
+    this._sockets.fail();
+  }
+
   /** Nothing passes on the sockets there are, and nobody is told. */
   freeze(): void {
     this._sockets.freeze();

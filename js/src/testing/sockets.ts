@@ -5,6 +5,7 @@
  * - a dial that fails says so by an error and never closes (test: a failed dial gives an error alone);
  * - a close while connecting is ignored (test: a close while connecting is ignored);
  * - what the system cut is told late, as 1006 "interrupted" (test: the background cuts sockets);
+ * - a link may end with an error and no close (test: an error without a close ends a link);
  * - a task has no way to remove a listener, and binary comes as ArrayBuffer (test: tasks are as poor as the real ones).
  */
 
@@ -68,6 +69,12 @@ export class Sockets {
     this._open.clear();
   }
 
+  /** Each ends with an error, and no close follows. */
+  fail(): void {
+    for (const task of this._open) task.fail();
+    this._open.clear();
+  }
+
   /** Nothing passes any more, and nobody is told. */
   freeze(): void {
     for (const task of this._open) task.frozen = true;
@@ -95,6 +102,11 @@ class Task {
       onError: on("error"),
     };
     if (_socket) this._attach(_socket);
+  }
+
+  fail(): void {
+    this.cut(false);
+    this._tell("error", { errMsg: "onError:fail connection reset" }, 0);
   }
 
   cut(tell: boolean): void {

@@ -199,6 +199,16 @@ describe("outages", () => {
     }
   });
 
+  test("an error without a close, as some devices have it, is the end of a link as well", async () => {
+    const host = await live();
+    host.fail();
+    await until(() => peer.asked === 2);
+    const before = pushes(host);
+    await until(() => pushes(host) > before);
+    expect(failures(host)).toEqual(tries("1st"));
+    expect(peer.open).toHaveLength(1);
+  });
+
   test("five tries, each with a notice, then connectError, and a restart by hand", async () => {
     const host = await live();
     host.speed = 500;

@@ -176,6 +176,20 @@ describe("sockets as bad as on devices", () => {
     expect(await asked).toBe(2);
   });
 
+  test("an error without a close ends a link", async () => {
+    const host = start();
+    const conn = connect("wss://mini.example/", { platform: miniProgram(host.wx as never), backOff: { base: 0.02, cap: 0.1 } });
+    closing.push(conn);
+    await conn.connected();
+    const ends: string[] = [];
+    const task: any = host.wx["connectSocket"]({ url: "wss://mini.example/" });
+    for (const name of ["Open", "Error", "Close"]) task[`on${name}`](() => ends.push(name));
+    await until(() => ends.length);
+    host.fail();
+    expect(await conn.request("echo", 3)).toBe(3);
+    expect([ends, host.dials]).toEqual([["Open", "Error"], 3]);
+  });
+
   test("a close while connecting is ignored, and the socket is closed when it opens", async () => {
     const host = start();
     const conn = connect("wss://mini.example/", { platform: miniProgram(host.wx as never) });
