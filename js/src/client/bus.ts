@@ -125,7 +125,7 @@ export class Bus {
   private _handle({ item }: Arrival): unknown {
     if (item.kind === "gap") {
       if (this._of("@gap").length) return this.emit("@gap", item);
-      return console.warn(`heartline: events may be lost (${item.reason}), and "@gap" has no handler`);
+      return console.warn('"@gap" has no handler', item);
     }
     if (item.kind === "volatile") this._volatile--;
     if (!this._of(item.event).length) this._letGo(item);

@@ -22,6 +22,8 @@ import { Scope } from "./scope.js";
 import { makeShell, type Shell } from "./shell.js";
 import { Feed, type SubscribeOptions, Subscription } from "./subscription.js";
 
+const DELIVERIES: (Delivery | undefined)[] = [undefined, "at_most_once", "at_least_once"];
+
 /** How to send. `expires`: seconds after which it is not worth sending any more. `delivery`: "at_most_once" as a rule. */
 export interface SendOptions {
   readonly expires?: number | undefined;
@@ -202,8 +204,8 @@ export class Connection {
     const shell = this._shell;
     const text = encodeJson("data", data);
     const { expires: expiresIn, delivery } = options;
-    const idempotent = delivery && delivery === "at_least_once";
-    if (delivery && !idempotent && delivery !== "at_most_once") throw new TypeError("delivery must be 'at_most_once' or 'at_least_once'");
+    const which = DELIVERIES.indexOf(delivery);
+    if (which < 0) throw new TypeError(`delivery must be one of ${DELIVERIES}`);
     const refusal = shell.refusal();
     if (refusal) throw refusal;
     const late = !shell.machine();
@@ -219,7 +221,7 @@ export class Connection {
       this._early = this._earlyBytes = 0;
       if (receipt.outcome) return; // taken back before the store was read
       try {
-        receipt.n = machine.send(kind, event, text, { target, expiresIn, idempotent });
+        receipt.n = machine.send(kind, event, text, { target, expiresIn, idempotent: which ? which > 1 : undefined });
         shell.receipts.set(receipt.n, receipt);
       } catch (error) {
         if (!late) throw error;
@@ -234,10 +236,10 @@ export class Connection {
     const { n } = receipt;
     const { receipts, machine, run } = this._shell;
     if (n === null) {
-      receipt.settle("expired", null, "the store was not read in time");
+      receipt.settle("expired", null, "not in time");
     } else if (receipts.delete(n)) {
       if (machine()!.withdraw(n)) receipt.settle("expired", null, "not in time");
-      else receipt.fail(new RequestTimeout("no reply in time: it was sent and may still be handled", n));
+      else receipt.fail(new RequestTimeout("no reply in time, but it may still be handled", n));
       run();
     }
   }
@@ -273,7 +275,7 @@ export class Connection {
         }
       });
     } else if (place || channel[0] === "@") {
-      throw new RangeError(`channel: ${channel} is followed already: close that subscription or share it`);
+      throw new RangeError(`channel: ${channel} is followed already`);
     }
     return new Subscription<T>(feed, options);
   }

@@ -106,5 +106,5 @@ export function savedOf(kept: Record<string, string>, failed: (error: unknown) =
 
 function messageOf(value: SavedMessage): SavedMessage {
   if (value.n > 0 && typeof value.event === "string" && typeof value.data === "string") return value;
-  throw new TypeError("a stored message is no message");
+  throw new TypeError("no message");
 }

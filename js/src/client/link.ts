@@ -24,6 +24,7 @@ export interface Link {
 }
 
 const CODES_OF_APPLICATIONS = 3000;
+const LOST = "the connection was lost";
 
 /** Listen to a socket that was just made. */
 export function linkOf(socket: SmallSocket, events: LinkEvents): Link {
@@ -43,7 +44,7 @@ export function linkOf(socket: SmallSocket, events: LinkEvents): Link {
     events.ended(code, reason, opened);
   };
   const fail = (event: unknown): void => {
-    end(1006, messageOf(event) || "the connection broke");
+    end(1006, messageOf(event) || LOST);
     close(); // some platforms keep it, and count it, until they are told
   };
   socket.onopen = () => {
@@ -57,7 +58,7 @@ export function linkOf(socket: SmallSocket, events: LinkEvents): Link {
   socket.onmessage = ({ data }) => {
     if (!over) events.received(data);
   };
-  socket.onclose = ({ code, reason }) => end(code || 1006, reason || "the connection was lost");
+  socket.onclose = ({ code, reason }) => end(code || 1006, reason || LOST);
   socket.onerror = fail;
   return {
     send(text) {

@@ -75,8 +75,8 @@ export class Receipt {
 }
 
 function errorOf(event: string, outcome: Outcome, body: Json, reason: string): HeartlineError {
-  if (outcome === "expired") return new Expired(`'${event}' was never sent: ${reason}`);
-  if (outcome === "unknown") return new OutcomeUnknown(`'${event}' was sent, and nobody knows its outcome: ${reason}`);
+  if (outcome === "expired") return new Expired(`${event}: never sent: ${reason}`);
+  if (outcome === "unknown") return new OutcomeUnknown(`${event}: sent, outcome unknown: ${reason}`);
   const details = body as { code: string; message?: string };
   return new Rejected(details.code, details.message || "", details);
 }

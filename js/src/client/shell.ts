@@ -132,7 +132,7 @@ export function makeShell(url: string, options: Options) {
           end(reject, error);
         }
       };
-      const stop = after(timeout, () => end(reject, new HeartlineError("Timeout", `not within ${timeout} s`, true)));
+      const stop = after(timeout, () => end(reject, new HeartlineError("Timeout", "not in time", true)));
       conditions.add(check);
       check();
     });
@@ -263,7 +263,7 @@ export function makeShell(url: string, options: Options) {
       const receipt = receipts.get(n);
       if (kind === "call") {
         receipts.delete(n);
-        if (receipt) receipt.fail(written ? new OutcomeUnknown(`no reply can come: ${error.message}`) : error);
+        if (receipt) receipt.fail(written ? new OutcomeUnknown(error.message) : error);
       }
       if (state() === "refused") machine!.withdraw(n); // one that is closed kept it, or ended it
     }
@@ -468,7 +468,5 @@ export function makeShell(url: string, options: Options) {
 
 /** Random for each process. */
 function instanceId(): string {
-  let id = "";
-  while (id.length < 22) id += Math.random().toString(36).slice(2, 12);
-  return id;
+  return [0, 0].map(() => Math.random().toString(36).slice(2)).join("");
 }

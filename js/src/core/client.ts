@@ -172,7 +172,7 @@ export function clientMachine(
     const lost = session !== null && !resumed;
     road.welcomed(resumed ? "resumed" : lost ? "session lost" : "new session");
     life = new Liveness(welcome.heartbeat, now());
-    if (lost) outbox.forgetSession(0, "the server lost this session");
+    if (lost) outbox.forgetSession(0, "session lost");
     down.welcomed(welcome);
     if (!resumed) {
       remember(welcome.session, welcome.key);
@@ -397,7 +397,7 @@ export function clientMachine(
     /** The link ended, by a close frame or without one (1006); a code may be `foreign`: it means what we do not know. */
     lost(attempt: number, code: number, reason: string, foreign = false): void {
       if (attempt !== road.link()) return;
-      if (!foreign && (code === Code.REPLACED || code === Code.ENDED)) endSession(reason || "the session ended");
+      if (!foreign && (code === Code.REPLACED || code === Code.ENDED)) endSession(reason || "ended");
       road.lost(code, reason, foreign ? "retry" : classify(code));
     },
 
@@ -416,7 +416,7 @@ export function clientMachine(
         take(codec.decode(text as string), (text as string).length);
       } catch (error) {
         if (!(error instanceof BadFrame)) throw error;
-        abandon(Code.BAD_FRAME, `the server broke the protocol: ${error.message}`);
+        abandon(Code.BAD_FRAME, `bad frame: ${error.message}`);
       }
     },
 
@@ -453,7 +453,7 @@ export function clientMachine(
       if (up()) {
         const act = life.tick(now());
         if (act === "ping") write(["ping", life.t]);
-        else if (act) abandon(Code.PEER_SILENT, "nothing was heard from the server");
+        else if (act) abandon(Code.PEER_SILENT, "nothing was heard");
       }
     },
   };

@@ -45,7 +45,7 @@ export function makeDownstream(retry: Retry, effects: Effect[], write: (frame: U
   };
 
   const checkCredit = (reader: Reader): void => {
-    if (reader.overrun(credit, creditBytes)) throw new BadFrame("more than the credit");
+    if (reader.overrun(credit, creditBytes)) throw new BadFrame("msg: credit");
   };
 
   const tell = (reader: Reader): void => {

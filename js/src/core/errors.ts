@@ -91,7 +91,7 @@ export class OutboxFull extends HeartlineError {
     readonly messages: number,
     readonly bytes: number,
   ) {
-    super("OutboxFull", `the outbox is full: ${messages} messages, ${bytes} bytes`, true);
+    super("OutboxFull", "the outbox is full", true);
   }
 }
 

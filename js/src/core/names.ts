@@ -4,14 +4,12 @@
  * - names that begin with `@` never reach an application under its own name (test: names with @ belong to the protocol).
  */
 
-import { charsOf, isWellFormed } from "./text.js";
+const NAME = /^(?!@)[^\0-\x1f\x7f\ud800-\udfff]{1,255}$/u;
 
 /** Return `name` if an application may use it; throw TypeError naming `argument`. */
 export function checkName(name: unknown, argument: string): string {
-  if (typeof name === "string" && /^[^@\0-\x1f\x7f][^\0-\x1f\x7f]*$/.test(name) && charsOf(name) < 256 && isWellFormed(name)) {
-    return name;
-  }
-  throw new TypeError(`${argument} must be 1 to 255 characters, none of control, the first not '@'`);
+  if (typeof name === "string" && NAME.test(name)) return name;
+  throw new TypeError(`${argument} must have 1 to 255 characters, none of them control, and no '@' first`);
 }
 
 /** Return `name` if a client may follow it: an application's channel, or one of the protocol's but the inbox. */

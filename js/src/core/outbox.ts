@@ -95,7 +95,7 @@ export class Outbox {
   /** Withdraw what the policy allows until `size` bytes fit. Throws OutboxFull; RangeError: so much never fits. */
   makeRoom(size: number): void {
     const { messages: most, bytes: mostBytes, full } = this.limits;
-    if (size > mostBytes) throw new RangeError(`data: ${size} bytes never fit an outbox of ${mostBytes}`);
+    if (size > mostBytes) throw new RangeError(`data: ${size} bytes never fit the outbox`);
     const dropped: Message[] = [];
     let bytes = this.bytes + size;
     const tooMuch = (): boolean => bytes > mostBytes || this.messages.size - dropped.length >= most;

@@ -56,20 +56,21 @@ export interface PolicyOptions {
 }
 
 const LONGEST_BEAT = 86400;
+const FULL = ["refuse", "drop_oldest"];
 
 /** A whole policy out of the parts given. Throws RangeError naming the part. */
 export function makePolicy(given: PolicyOptions = {}): ClientPolicy {
   const { heartbeat = null, connectTimeout = 10, helloTimeout = 10, maxAttempts = null } = given;
   const backOff = Object.assign({ base: 0.25, cap: 30, stable: 30 }, given.backOff);
-  const outbox = Object.assign({ messages: 10_000, bytes: 16 << 20, full: "refuse" }, given.outbox);
+  const outbox = Object.assign({ messages: 10_000, bytes: 16 << 20, full: FULL[0] as Full }, given.outbox);
   const { base, cap, stable } = backOff;
   const { messages, bytes, full } = outbox;
   positives({ connectTimeout, helloTimeout, maxAttempts: maxAttempts === null ? 1 : maxAttempts });
   positives({ base, cap, stable }, "backOff.");
   positives({ messages, bytes }, "outbox.");
   positives(heartbeat || {}, "heartbeat.", LONGEST_BEAT);
-  if (cap < base) throw new RangeError("backOff.cap must not be below base");
-  if (!["refuse", "drop_oldest"].includes(full)) throw new RangeError("outbox.full must be 'refuse' or 'drop_oldest'");
+  if (cap < base) throw new RangeError("backOff.cap is below backOff.base");
+  if (!FULL.includes(full)) throw new RangeError(`outbox.full must be one of ${FULL}`);
   return { heartbeat, backOff, outbox, connectTimeout, helloTimeout, maxAttempts };
 }
 

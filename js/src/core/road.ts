@@ -88,7 +88,7 @@ export function makeRoad(
   const failed = (which: number, reason: string, fatal = false): void => {
     if (which !== attempt || !isDialling()) return;
     deadlines.clear(Due.CONNECT);
-    if (state === "moving") go("open", `could not move: ${reason}`);
+    if (state === "moving") go("open", reason);
     else rest(reason, null, fatal ? "fatal" : "retry");
   };
 

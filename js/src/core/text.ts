@@ -1,5 +1,5 @@
 /**
- * Characters and bytes of strings, where the platform may have neither `TextEncoder` nor `isWellFormed`.
+ * Characters and bytes of strings, where the platform may have no `TextEncoder`.
  *
  * - characters are code points, bytes those of UTF-8 (test: characters and bytes).
  */
@@ -14,11 +14,6 @@ export function bytesOf(text: string): number {
   let bytes = 0;
   for (const char of text) bytes += char < "\u0080" ? 1 : char < "\u0800" ? 2 : char.length + 2;
   return bytes;
-}
-
-/** Whether `text` holds no half of a surrogate pair. */
-export function isWellFormed(text: string): boolean {
-  return !/[\ud800-\udfff]/u.test(text);
 }
 
 /** The beginning of `text`, at most `most` bytes. */

@@ -5,7 +5,6 @@
  */
 
 import { BadFrame } from "../core/errors.js";
-import { charsOf, isWellFormed } from "../core/text.js";
 
 /** Returns what is to be kept of `value`, or throws. `undefined` stands for what is absent. */
 export type Check = (value: any) => unknown;
@@ -36,11 +35,10 @@ export function integer(least: number, most = 2 ** 53 - 1): Check {
   return where((value) => Number.isInteger(value) && value >= least && value <= most);
 }
 
-/** A string of so many characters. */
-export function string(most: number, least = 0): Check {
-  return where(
-    (value) => typeof value === "string" && value.length >= least && isWellFormed(value) && (value.length <= most || charsOf(value) <= most),
-  );
+/** A string of so many characters, none of which is half of a surrogate pair. */
+export function string(most: number | "", least = 0): Check {
+  const shape = new RegExp(`^[^\\ud800-\\udfff]{${least},${most}}$`, "u");
+  return where((value) => typeof value === "string" && shape.test(value));
 }
 
 /** A default for what is absent. */
@@ -77,7 +75,7 @@ export function body(checks: Readonly<Record<string, Check>>): Check {
 
 /** Read one message by a table of kinds. Throws BadFrame. */
 export function readFrame(kinds: Readonly<Record<string, readonly Check[]>>, text: string): unknown[] {
-  let at = "";
+  let at = "message";
   try {
     const frame = JSON.parse(text);
     const kind = list(frame) && frame[0];
@@ -88,6 +86,6 @@ export function readFrame(kinds: Readonly<Record<string, readonly Check[]>>, tex
     });
     return [kind, ...checked];
   } catch (_) {
-    throw new BadFrame(at ? `${at}: missing or wrong` : "no frame that is known in this direction");
+    throw new BadFrame(`${at}: unknown, or wrong`);
   }
 }

@@ -4,7 +4,7 @@
  * - every event that may have killed a link probes at once (test: browser events are hints).
  */
 
-import type { Hint, Platform } from "../client/platform.js";
+import { type Hint, nothing, type Platform } from "../client/platform.js";
 
 interface Target {
   addEventListener(type: string, listener: () => void): void;
@@ -16,27 +16,30 @@ export function browser(): Platform {
   return { connectSocket: (url, protocols) => new WebSocket(url, protocols), watch: watchPage };
 }
 
-/** Tell of network and page; returns what ends this. */
+/** What happens to a page, and whether the network may be back after it. */
+const NEWS: readonly (readonly [target: () => unknown, type: string, back: boolean])[] = [
+  [() => window, "online", true],
+  [() => window, "offline", false],
+  [() => window, "pageshow", true],
+  [() => document, "visibilitychange", true],
+  [() => document, "freeze", false],
+  [() => document, "resume", true],
+  [() => (navigator as { connection?: Target }).connection, "change", true],
+];
+
+/** Tell of network and page, as far as they are there; returns what ends this. */
 export function watchPage(hint: Hint): () => void {
-  const stops: (() => void)[] = [];
-  const listen = (target: Target, type: string, reason: string, back: boolean): void => {
+  const stops = NEWS.map(([find, type, back]) => {
     const call = (): void => {
-      if (type !== "visibilitychange" || !document.hidden) hint(reason, back);
+      if (type !== "visibilitychange" || !document.hidden) hint(type, back);
     };
-    target.addEventListener(type, call);
-    stops.push(() => target.removeEventListener(type, call));
-  };
-  if (typeof window !== "undefined") {
-    listen(window, "online", "online", true);
-    listen(window, "offline", "offline", false);
-    listen(window, "pageshow", "the page is shown", true);
-  }
-  if (typeof document !== "undefined") {
-    listen(document, "visibilitychange", "the page is visible", true);
-    listen(document, "freeze", "the page is frozen", false);
-    listen(document, "resume", "the page is resumed", true);
-  }
-  const { connection } = (typeof navigator === "undefined" ? {} : navigator) as { connection?: Target };
-  if (connection && "addEventListener" in connection) listen(connection, "change", "another network", true);
-  return () => stops.splice(0).forEach((stop) => stop());
+    try {
+      const target = find() as Target;
+      target.addEventListener(type, call);
+      return () => target.removeEventListener(type, call);
+    } catch (_) {
+      return nothing; // this runtime has none of it
+    }
+  });
+  return () => stops.forEach((stop) => stop());
 }

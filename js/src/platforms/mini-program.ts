@@ -9,7 +9,7 @@
  * - a `uni` that was stripped of its sockets, in a browser, means the browser's own (test: a stripped uni).
  */
 
-import type { Hint, Platform, SmallSocket } from "../client/platform.js";
+import { type Hint, isThenable, nothing, type Platform, type SmallSocket } from "../client/platform.js";
 import { browser, watchPage } from "./browser.js";
 
 /** The socket of a mini program. */
@@ -72,7 +72,7 @@ function taskSocket(api: MiniProgramApi, url: string, protocols: string[]): Smal
     void Promise.resolve().then(() => socket.onerror!(error)); // never before the handlers are set
   }
   const attach = (made: unknown): void => {
-    if (!made) return fail({ errMsg: "no socket was made" });
+    if (!made) return fail({});
     task = made as SocketTask;
     if (left) task.close(left);
     task.onOpen(() => (left ? task!.close(left) : socket.onopen!({})));
@@ -82,26 +82,23 @@ function taskSocket(api: MiniProgramApi, url: string, protocols: string[]): Smal
   };
   // With `complete` uni-app returns a task and no promise; some H5 builds of others return a promise.
   const made = api.connectSocket({ url, protocols, fail, complete() {} });
-  if (made && typeof (made as PromiseLike<unknown>).then === "function") {
-    (made as PromiseLike<unknown>).then(attach, fail);
-  } else {
-    attach(made);
-  }
+  if (isThenable(made)) made.then(attach, fail);
+  else attach(made);
   return socket;
 }
 
 function watchApp(api: MiniProgramApi, hint: Hint): () => void {
-  const stops: (() => void)[] = [];
-  const listen = (name: "AppShow" | "AppHide" | "NetworkStatusChange", call: (event: any) => void): void => {
+  const listen = (name: "AppShow" | "AppHide" | "NetworkStatusChange", back: (event: any) => boolean): (() => void) => {
+    const call = (event: unknown): void => hint(name, back(event));
     const on = api[`on${name}`];
     const off = api[`off${name}`];
     if (on) on.call(api, call);
-    if (off) stops.push(() => off.call(api, call));
+    return () => off && off.call(api, call);
   };
-  listen("AppShow", () => hint("the app is shown", true));
-  listen("AppHide", () => hint("the app is hidden", false));
-  listen("NetworkStatusChange", (event: { isConnected: boolean }) => hint("the network changed", event.isConnected));
-  return () => stops.splice(0).forEach((stop) => stop());
+  const stops = [
+    listen("AppShow", () => true),
+    listen("AppHide", () => false),
+    listen("NetworkStatusChange", (event) => event.isConnected),
+  ];
+  return () => stops.forEach((stop) => stop());
 }
-
-function nothing(): void {}
