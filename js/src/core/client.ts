@@ -29,7 +29,7 @@ import { BadFrame, ConnectionClosed } from "./errors.js";
 import { type ClientCodec, type DownFrame, INBOX, type Json, type Place, type Refused, type UpFrame, type Welcome } from "./frames.js";
 import { Liveness } from "./liveness.js";
 import { checkChannel, checkName } from "./names.js";
-import { type Kind, Outbox, sizeOf, SPAN } from "./outbox.js";
+import { type Kind, makeOutbox, sizeOf, SPAN } from "./outbox.js";
 import type { ClientPolicy } from "./policy.js";
 import { makeRoad } from "./road.js";
 import type { Saved } from "./saved.js";
@@ -75,7 +75,7 @@ export function clientMachine(
   const road = makeRoad(policy, random, effects, now, () => down.lost());
   const { due, up, abandon, retry } = road;
   const down = makeDownstream(retry, effects, write);
-  const outbox = new Outbox(policy.outbox, !!saved, (message, outcome, reason, body) => {
+  const outbox = makeOutbox(policy.outbox, !!saved, (message, outcome, reason, body) => {
     effects.push([Do.SETTLE, message, outcome, body, reason]);
     if (saved) effects.push([Do.FORGET, message.n]);
   });
