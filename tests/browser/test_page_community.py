@@ -119,6 +119,26 @@ async def test_a_reload_keeps_what_was_not_stored(stage: Stage) -> None:
         assert await titles(page, mark) == [f"{mark} {n}" for n in reversed(range(3))]
 
 
+async def test_two_tabs_of_one_person_keep_apart_what_each_wrote(stage: Stage) -> None:
+    mark = uuid.uuid4().hex[:6]
+    async with Visit(stage) as visit:
+        tabs = [await visit.open("/community/"), await visit.open("/community/")]
+        for n, page in enumerate(tabs):
+            await log_in(page, "Chen")
+            await Panel(page).press("refuse")
+            await Panel(page).press("cut")
+            await write(page, f"{mark} {n}")
+            await expect(page.locator("#posts article.waiting", has_text=mark)).to_have_count(1)
+        await tabs[1].close()  # what it left is sent by the next page that finds its place free
+        await Panel(tabs[0]).press("normal")
+        await expect(tabs[0].locator("#posts article[data-post]", has_text=mark)).to_have_count(1)
+        third = await visit.open("/community/")
+        await log_in(third, "Chen")
+        for page in (tabs[0], third):
+            await expect(page.locator("#posts article[data-post]", has_text=mark)).to_have_count(2)
+            await expect(page.locator("#posts article.waiting", has_text=mark)).to_have_count(0)
+
+
 async def test_a_frozen_link_is_found_within_a_minute(stage: Stage) -> None:
     async with Visit(stage) as visit:
         page = await visit.open("/community/", clock=True)

@@ -69,6 +69,19 @@ async def test_the_panel_does_what_its_buttons_say(stage: Stage) -> None:
         await panel.is_in(OPEN)
 
 
+async def test_a_slow_network_is_seen_and_kills_nothing(stage: Stage) -> None:
+    async with Visit(stage) as visit:
+        page = await visit.open("/native/")
+        panel = Panel(page)
+        await panel.is_in(OPEN)
+        await page.get_by_label("Delay, each way").select_option("0.2")
+        await expect(panel.number("roundTrip")).to_have_text(re.compile(r"^([4-9]\d\d|\d{4,}) ms$"))
+        await page.get_by_label("Your line").fill("written slowly")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#board li").last).to_have_text(re.compile("written slowly"))
+        await expect(panel.number("attempts")).to_have_text("1")
+
+
 async def test_what_one_page_breaks_no_other_feels(stage: Stage) -> None:
     async with Visit(stage) as one, Visit(stage) as other:
         broken, sound = await one.open("/native/"), await other.open("/native/")

@@ -126,6 +126,21 @@ def test_errors_pass(on_loop: Run, who: str) -> None:
     on_loop(test)
 
 
+def test_an_end_for_somebody_who_is_gone_harms_nobody(on_loop: Run) -> None:
+    async def test() -> None:
+        async with network(FaultRules(latency=0.02)) as net:
+            client, server = await net.link()
+            net.proxy.freeze(UP)  # nothing is read from the client, so its reset is not noticed at once
+            server.writer.write_eof()
+            client.reset()
+            await net.proxy.until(lambda _: net.kinds().count(ProxyEventKind.LEFT) == 2, 5)
+            net.proxy.thaw()
+            server.close()
+            await net.event(ProxyEventKind.CLOSED)
+
+    on_loop(test)
+
+
 def test_errors_pass_behind_what_was_said(on_loop: Run) -> None:
     async def test() -> None:
         async with network(FaultRules(latency=0.05)) as net:

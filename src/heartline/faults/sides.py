@@ -120,8 +120,12 @@ class Side(asyncio.Protocol):
 
     def finish(self) -> None:
         """Tell the peer, behind everything written, that no more comes (FIN)."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing():
+            return
+        try:
             self._transport.write_eof()
+        except OSError:  # the peer has reset it, and nothing was read since
+            self._transport.abort()
 
     def close(self) -> None:
         """Close behind everything written."""
