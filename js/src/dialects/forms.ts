@@ -111,6 +111,8 @@ function fits(form: any, value: any, known?: Vars, found?: Found): boolean {
   if (!isTree(value) || Array.isArray(value) !== Array.isArray(form)) return false;
   if (Array.isArray(form) && form.length !== value.length) return false;
   const names = Object.keys(form);
+  const named = names.filter((name) => name !== REST);
+  if (named[0] && !named.some((name) => own.call(value, name))) return false;
   return names.every((name) => {
     const inner = form[name];
     if (known && name === REST) {

@@ -161,6 +161,9 @@ def _fits(form: Form, value: Any, known: Vars, found: dict[str, Any]) -> bool:
 
 
 def _fields_fit(form: dict[str, Form], value: dict[str, Any], known: Vars, found: dict[str, Any]) -> bool:
+    named = form.keys() - {REST}
+    if named and named.isdisjoint(value):
+        return False  # or a form of nothing but fields that may be absent would fit every object
     for name, inner in form.items():
         if name == REST:
             rest = {field: part for field, part in value.items() if field not in form}
