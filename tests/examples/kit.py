@@ -87,8 +87,12 @@ class Client:
 @asynccontextmanager
 async def dial(url: str) -> AsyncIterator[Client]:
     """A link with no heartbeat of the library's own."""
-    async with connect(url, ping_interval=None, max_size=None, open_timeout=PATIENCE, close_timeout=2) as socket:
+    socket = await connect(url, ping_interval=None, max_size=None, open_timeout=PATIENCE, close_timeout=2)
+    try:
         yield Client(socket)
+    finally:
+        with contextlib.suppress(AttributeError):  # the library stumbles over a transport that is gone already
+            await socket.close()
 
 
 class Program:

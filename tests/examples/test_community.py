@@ -293,6 +293,16 @@ async def test_the_blacklist(database: str) -> None:
 
 
 @on_loop
+async def test_a_second_login_on_the_same_link(database: str) -> None:
+    async with serving_community(database) as url, login(url, "ann") as ann:
+        again = {"Operator": "userLogin", "userCode": code_of("ann"), "userInfo": {}}
+        assert await ann.ask(again) == {"Operator": "LoginOK", "openId": "o-ann"}
+        assert (await ann.ask({**again, "userCode": code_of("bob")}))["Operator"] == "LoginError"  # somebody else
+        await ann.say({"Operator": "CreateInvitation", "Table": "still Ann"})
+        assert (await page(ann))[0]["userInfo"]["nickName"] == "Ann"
+
+
+@on_loop
 async def test_an_open_id_is_not_believed(database: str) -> None:
     async with serving_community(database) as url, dial(url) as client:
         await client.say({"Operator": "userLogin", "userCode": code_of("bob"), "userInfo": {}, "userOpenId": "o-ann"})
@@ -459,7 +469,7 @@ async def test_a_message_too_large_ends_its_own_link(database: str) -> None:
         async with login(url, "bob") as bob:
             with contextlib.suppress(ConnectionError):
                 await bob.say('{"Operator": "CreateInvitation", "Text": "' + "x" * 10_000_000 + '"}')
-            assert await bob.ended() == 1009
+            assert await bob.ended() in (1009, 1006)  # the goodbye may be lost among what is still being sent
         assert await page(ann) == []
 
 
