@@ -21,6 +21,22 @@ def test_jitter_is_full() -> None:
     assert [retry.failed() for _ in range(3)] == [0.0, 0.25, 0.25]
 
 
+def test_a_share_of_each_delay_is_waited_whatever_is_drawn() -> None:
+    retry = Retry(BackOff(1.0, 4.0, least=0.5), Dice(0.0, 0.5, 1.0, 0.0))
+    assert [retry.failed() for _ in range(4)] == [0.5, 1.5, 4.0, 2.0]
+
+
+def test_who_is_not_trusted_makes_no_progress() -> None:
+    retry = Retry(BackOff(), Dice(*ALWAYS_MOST))
+    retry.failed()
+    retry.trusting = False
+    retry.progressed()
+    assert (retry.failures, retry.proven) == (1, False)
+    retry.trusting = True
+    retry.progressed()
+    assert (retry.failures, retry.proven) == (0, True)
+
+
 def test_delay_never_exceeds_the_cap() -> None:
     retry = Retry(BackOff(base=0.1, cap=7.0), Dice(*[1.0] * 5000))
     delays = [retry.failed() for _ in range(5000)]

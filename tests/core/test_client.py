@@ -7,6 +7,7 @@ import pytest
 from msgspec import Raw
 
 from heartline.core import effects as do
+from heartline.core.codes import CodeClass
 from heartline.core.errors import ConnectionClosed
 from heartline.core.outbox import Kind, Message
 from heartline.core.policy import ClientPolicy, Heartbeat
@@ -559,3 +560,29 @@ def test_a_durable_client_is_restored_before_its_first_step() -> None:
         kit.machine.restore(Saved())
     with pytest.raises(RuntimeError, match="restore"):
         Kit().machine.restore(Saved())
+
+
+# what a dialect tells
+
+
+def test_what_nobody_said_is_no_life_and_no_progress() -> None:
+    """A dialect settles what it has written: the heartbeat goes on as if nothing had been heard."""
+    kit = Kit()
+    kit.open(heartbeat={"interval": 10, "timeout": 4})
+    n = kit.send()
+    kit.now = 9.0
+    kit.machine.received(kit.machine.attempt, b'["reply",%d,null]' % n, kit.now, proof=False)
+    assert any(isinstance(effect, do.Settle) for effect in kit.step())
+    kit.tick(10.0)
+    assert ["ping", 1] in kit.frames()
+    kit.tick(14.0)
+    assert kit.machine.state is State.WAITING
+    assert kit.machine.failures == 1
+
+
+def test_a_stranger_s_close_code_is_not_ours() -> None:
+    kit = Kit()
+    kit.open()
+    kit.machine.lost(kit.machine.attempt, 4203, "whatever", kit.now, kind=CodeClass.RETRY)
+    assert kit.machine.state is State.WAITING
+    assert kit.machine.session == "s"

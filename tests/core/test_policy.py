@@ -38,6 +38,15 @@ def test_cap_is_not_below_base() -> None:
         BackOff(base=2.0, cap=1.0)
 
 
+@pytest.mark.parametrize(
+    ("least", "error"), [(-0.1, ValueError), (1.1, ValueError), ("1", TypeError), (True, TypeError)]
+)
+def test_a_share_is_from_nought_to_one(least: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"BackOff\.least must be"):
+        BackOff(least=least)
+    assert BackOff(least=1).least == 1
+
+
 def test_a_heartbeat_fits_into_hello() -> None:
     Heartbeat(86_400, 86_400)
     with pytest.raises(ValueError, match="86400 seconds"):

@@ -49,7 +49,9 @@ class BackOff:
 
     def __post_init__(self) -> None:
         _positive(self, "base", "cap", "stable")
-        if isinstance(self.least, bool) or not 0 <= self.least <= 1:
+        if isinstance(self.least, bool) or not isinstance(self.least, int | float):
+            raise TypeError(f"BackOff.least must be a number from 0 to 1, not {self.least!r}")
+        if not 0 <= self.least <= 1:
             raise ValueError(f"BackOff.least must be from 0 to 1, not {self.least!r}")
         if self.cap < self.base:
             raise ValueError(f"BackOff.cap ({self.cap}) must not be below base ({self.base})")
