@@ -12,7 +12,7 @@ import type { EntryItem, Gap, StateChange } from "../core/effects.js";
 import type { Json } from "../core/frames.js";
 import { checkName } from "../core/names.js";
 import type { Entry } from "./items.js";
-import { Lane } from "./lane.js";
+import { makeLane } from "./lane.js";
 import { proceed } from "./platform.js";
 
 const MOST_VOLATILE = 1000;
@@ -41,99 +41,97 @@ export interface Arrival {
   readonly size: number;
 }
 
-interface Registered {
+/** A handler, as it was given. */
+export interface Registered {
   readonly handler: Handler;
   readonly once: boolean;
 }
 
 const OWN = ["@state", "@gap", "@error"];
 
-/** The handlers of one connection. `handled` is told of entries and gaps. */
-export class Bus {
-  readonly lane: Lane<Arrival>;
-  private readonly _handlers = new Map<string, Registered[]>();
-  private _volatile = 0;
+/** The handlers of one connection. */
+export type Bus = ReturnType<typeof makeBus>;
 
-  constructor(
-    handled: (arrival: Arrival) => void,
-    private readonly _trace: (what: string, details: object) => void,
-  ) {
-    this.lane = new Lane(
-      (arrival) => this._handle(arrival),
-      handled,
-      (error) => this.report(error),
-    );
-  }
+/** `handled` is told of entries and gaps, `trace` of what nobody wanted. */
+export function makeBus(handled: (arrival: Arrival) => void, trace: (what: string, details: object) => void) {
+  const registered = new Map<string, Registered[]>();
+  let waiting = 0; // volatile messages
 
-  /** Register a handler; returns what removes it. */
-  on(event: string, handler: Handler, once = false): () => void {
-    if (!OWN.includes(event)) checkName(event, "event");
-    if (typeof handler !== "function") throw new TypeError("handler must be a function");
-    const one = { handler, once };
-    this._handlers.set(event, [...this._of(event), one]);
-    return () => this._remove(event, one);
-  }
+  const of = (event: string): Registered[] => registered.get(event) || [];
 
-  /** Remove one handler, or all of the event. One that is not there is no error. */
-  off(event: string, handler?: Handler): void {
-    for (const one of this._of(event)) if (!handler || one.handler === handler) this._remove(event, one);
-  }
+  const remove = (event: string, which: Registered): void => {
+    const rest = of(event).filter((one) => one !== which);
+    if (rest.length) registered.set(event, rest);
+    else registered.delete(event);
+  };
 
   /** Call the handlers of an event now. A promise where one of them has to be waited for. */
-  emit(event: string, data: unknown, item?: Entry | Volatile, handlers = this._of(event)): unknown {
+  const emit = (event: string, data: unknown, item?: Entry | Volatile, handlers = of(event)): unknown => {
     const [one, ...others] = handlers;
     if (!one) return;
-    if (one.once) this._remove(event, one);
+    if (one.once) remove(event, one);
     // One after another; those behind one that returns a promise when that is done.
+    const rest = (): unknown => emit(event, data, item, others);
     return proceed(
       () => one.handler(data, item),
-      () => this.emit(event, data, item, others),
-      (error) => {
-        this.report(error, event);
-        return this.emit(event, data, item, others);
-      },
+      rest,
+      (error) => (report(error, event), rest()),
     );
-  }
+  };
 
   /** Tell what went wrong where nobody can catch it. */
-  report(error: unknown, event?: string): void {
-    if (event !== "@error" && this._of("@error").length) this.emit("@error", error);
+  const report = (error: unknown, event?: string): void => {
+    if (event !== "@error" && of("@error").length) emit("@error", error);
     else console.error(error);
-  }
+  };
 
-  /** Something arrived; whether it is to be delivered. */
-  put(arrival: Arrival): boolean {
-    const { item } = arrival;
-    if (item.kind === "volatile") {
-      if (this._volatile >= MOST_VOLATILE || !this._of(item.event).length) return this._letGo(item);
-      this._volatile++;
-    }
-    this.lane.queue.push(arrival);
-    return true;
-  }
-
-  private _of(event: string): Registered[] {
-    return this._handlers.get(event) || [];
-  }
-
-  private _remove(event: string, which: Registered): void {
-    const rest = this._of(event).filter((one) => one !== which);
-    if (rest.length) this._handlers.set(event, rest);
-    else this._handlers.delete(event);
-  }
-
-  private _handle({ item }: Arrival): unknown {
-    if (item.kind === "gap") {
-      if (this._of("@gap").length) return this.emit("@gap", item);
-      return console.warn('"@gap" has no handler', item);
-    }
-    if (item.kind === "volatile") this._volatile--;
-    if (!this._of(item.event).length) this._letGo(item);
-    return this.emit(item.event, item.data, item);
-  }
-
-  private _letGo({ channel, event }: EntryItem | Volatile): false {
-    this._trace("client.let_go", { channel, event });
+  const letGo = ({ channel, event }: EntryItem | Volatile): false => {
+    trace("client.let_go", { channel, event });
     return false;
-  }
+  };
+
+  const lane = makeLane<Arrival>(
+    ({ item }) => {
+      if (item.kind === "gap") {
+        if (of("@gap").length) return emit("@gap", item);
+        return console.warn('"@gap" has no handler', item);
+      }
+      const { event } = item;
+      if (item.kind === "volatile") waiting--;
+      if (!of(event).length) letGo(item);
+      return emit(event, item.data, item);
+    },
+    handled,
+    (error) => report(error),
+  );
+
+  return {
+    lane,
+    emit,
+    report,
+
+    /** Register a handler; returns what removes it. */
+    on(event: string, handler: Handler, once = false): () => void {
+      if (!OWN.includes(event)) checkName(event, "event");
+      if (typeof handler !== "function") throw new TypeError("handler must be a function");
+      const one = { handler, once };
+      registered.set(event, [...of(event), one]);
+      return () => remove(event, one);
+    },
+
+    /** Remove one handler, or all of the event. One that is not there is no error. */
+    off(event: string, handler?: Handler): void {
+      for (const one of of(event)) if (!handler || one.handler === handler) remove(event, one);
+    },
+
+    /** Something arrived; whether it is to be delivered. */
+    put(arrival: Arrival): boolean {
+      const { item } = arrival;
+      if (item.kind === "volatile") {
+        if (waiting >= MOST_VOLATILE || !of(item.event).length) return letGo(item);
+        waiting++;
+      }
+      return !!lane.queue.push(arrival);
+    },
+  };
 }

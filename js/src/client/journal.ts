@@ -27,60 +27,60 @@ export interface Store {
   close?(): void;
 }
 
-/** The writer of one store. `failed` is told what could not be kept, `done` is called after each batch. */
-export class Journal {
-  private _changes = new Map<string, string | null>();
-  private _after: (() => void)[] = [];
-  private _writing = false;
-  private _idle: (() => void)[] = [];
+/** The writer of one store. */
+export type Journal = ReturnType<typeof makeJournal>;
 
-  constructor(
-    private readonly _store: Store,
-    private readonly _failed: (error: unknown) => void,
-    private readonly _done: () => void,
-  ) {}
-
-  /** Have a value kept; call `after` when it is. */
-  put(key: string, value: string | null, after?: () => void): void {
-    this._changes.delete(key); // it takes its place in the order anew
-    this._changes.set(key, value);
-    if (after) this._after.push(after);
-  }
+/** `failed` is told what could not be kept, `done` is called after each batch. */
+export function makeJournal(store: Store, failed: (error: unknown) => void, done: () => void) {
+  const changes = new Map<string, string | null>();
+  const afters: (() => void)[] = [];
+  const idle: (() => void)[] = [];
+  let writing = false;
 
   /** Write what was put; whether something has been written when this returns. */
-  flush(): boolean {
-    if (this._writing) return false;
-    const changes = [...this._changes];
-    const after = this._after.splice(0);
-    if (!changes.length) {
-      this._idle.splice(0).forEach((call) => call());
+  const flush = (): boolean => {
+    if (writing) return false;
+    const batch = [...changes];
+    const after = afters.splice(0);
+    if (!batch.length) {
+      idle.splice(0).forEach((call) => call());
       return false;
     }
-    this._changes.clear();
-    this._writing = true;
+    changes.clear();
+    writing = true;
     let late = false;
     const end = (): void => {
-      this._writing = false;
+      writing = false;
       after.forEach((call) => call());
-      if (late) this._done();
-      this.flush();
+      if (late) done();
+      flush();
     };
     proceed(
-      () => this._store.write(changes),
+      () => store.write(batch),
       end,
-      (error) => (this._failed(error), end()),
+      (error) => (failed(error), end()),
     );
     late = true;
-    return !this._writing;
-  }
+    return !writing;
+  };
 
-  /** Resolves when everything is kept. */
-  idle(): Promise<void> {
-    return new Promise((resolve) => {
-      this._idle.push(resolve);
-      this.flush();
-    });
-  }
+  return {
+    flush,
+
+    /** Have a value kept; call `after` when it is. */
+    put(key: string, value: string | null, after?: () => void): void {
+      changes.delete(key); // it takes its place in the order anew
+      changes.set(key, value);
+      if (after) afters.push(after);
+    },
+
+    /** Resolves when everything is kept. */
+    idle: (): Promise<void> =>
+      new Promise((resolve) => {
+        idle.push(resolve);
+        flush();
+      }),
+  };
 }
 
 /** What a store held, as the machine takes it. What cannot be read is left out and told. */

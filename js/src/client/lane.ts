@@ -7,34 +7,38 @@
 
 import { proceed } from "./platform.js";
 
-/** One queue. `handle` calls the user's code, `done` is told when it ended, `report` what it threw. */
-export class Lane<T> {
-  queue: T[] = [];
-  private _busy = false;
-
-  constructor(
-    private readonly _handle: (item: T) => unknown,
-    private readonly _done: (item: T) => void,
-    private readonly _report: (error: unknown) => void,
-  ) {}
-
+/** One queue. */
+export interface Lane<T> {
+  readonly queue: T[];
   /** Hand over what is queued. */
-  deliver(): void {
-    while (!this._busy && this.queue.length) {
-      const item = this.queue.shift()!;
+  deliver(): void;
+}
+
+/** `handle` calls the user's code, `done` is told when it ended, `report` what it threw. */
+export function makeLane<T>(
+  handle: (item: T) => unknown,
+  done: (item: T) => void,
+  report: (error: unknown) => void,
+): Lane<T> {
+  const queue: T[] = [];
+  let busy = false;
+  const deliver = (): void => {
+    while (!busy && queue.length) {
+      const item = queue.shift()!;
       let late = false;
       const end = (): void => {
-        this._busy = false;
-        this._done(item);
-        if (late) this.deliver();
+        busy = false;
+        done(item);
+        if (late) deliver();
       };
-      this._busy = true;
+      busy = true;
       proceed(
-        () => this._handle(item),
+        () => handle(item),
         end,
-        (error) => (this._report(error), end()),
+        (error) => (report(error), end()),
       );
       late = true;
     }
-  }
+  };
+  return { queue, deliver };
 }

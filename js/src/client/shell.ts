@@ -27,8 +27,8 @@ import type { Saved } from "../core/saved.js";
 import type { State } from "../core/states.js";
 import { native } from "../dialects/native.js";
 import { detectPlatform } from "../platforms/detect.js";
-import { type Arrival, Bus } from "./bus.js";
-import { Journal, savedOf } from "./journal.js";
+import { type Arrival, makeBus } from "./bus.js";
+import { type Journal, makeJournal, savedOf } from "./journal.js";
 import { type Link, linkOf, messageOf } from "./link.js";
 import type { Options } from "./options.js";
 import { nothing, type Platform, proceed, systemTimers } from "./platform.js";
@@ -74,7 +74,7 @@ export function makeShell(url: string, options: Options) {
     if (trace) trace(now(), what, details as Record<string, unknown>);
   };
 
-  const bus = new Bus((arrival) => handled(arrival), tell);
+  const bus = makeBus((arrival) => handled(arrival), tell);
 
   const report = (error: unknown): void => bus.report(error);
 
@@ -382,7 +382,7 @@ export function makeShell(url: string, options: Options) {
     proceed(
       () => (mine > 1 ? gone.then(() => store.load()) : store.load()),
       (kept) => {
-        journal = new Journal(store, storageFailed, run);
+        journal = makeJournal(store, storageFailed, run);
         made(savedOf(kept, storageFailed));
       },
       (error) => {
@@ -421,7 +421,7 @@ export function makeShell(url: string, options: Options) {
     run();
     stopWake();
     wakeAt = Infinity;
-    bus.lane.queue = [];
+    bus.lane.queue.length = 0;
     if (journal) gone = journal.idle().then(() => store!.close && store!.close());
     journal = null;
     return gone;

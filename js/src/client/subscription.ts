@@ -15,7 +15,7 @@ import type { HeartlineError } from "../core/errors.js";
 import type { Json } from "../core/frames.js";
 import type { Arrival } from "./bus.js";
 import type { Entry, Place } from "./items.js";
-import { Lane } from "./lane.js";
+import { type Lane, makeLane } from "./lane.js";
 
 /** How to follow a channel. Without `onEntry` iterate over the subscription; the other callbacks are for those with. */
 export interface SubscribeOptions<T> {
@@ -118,7 +118,7 @@ export class Subscription<T = unknown> {
     private readonly _feed: Feed,
     private readonly _options: SubscribeOptions<T>,
   ) {
-    this._lane = new Lane(
+    this._lane = makeLane<Shared | (() => unknown)>(
       (item) => (typeof item === "function" ? item() : this._handle(item.arrival.item as Entry<T> | Gap)),
       (item) => this._done(item),
       _feed.owner.report,

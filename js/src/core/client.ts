@@ -27,7 +27,7 @@ import { makeDownstream } from "./downstream.js";
 import { Do, type Effect } from "./effects.js";
 import { BadFrame, ConnectionClosed } from "./errors.js";
 import { type ClientCodec, type DownFrame, INBOX, type Json, type Place, type Refused, type UpFrame, type Welcome } from "./frames.js";
-import { Liveness } from "./liveness.js";
+import { makeLiveness } from "./liveness.js";
 import { checkChannel, checkName } from "./names.js";
 import { type Kind, makeOutbox, sizeOf, SPAN } from "./outbox.js";
 import type { ClientPolicy } from "./policy.js";
@@ -67,7 +67,7 @@ export function clientMachine(
   let key: string | null = null;
   let stored = !saved; // whether numbered messages may be written in this session
   let largest = 1 << 20;
-  let life = new Liveness({ interval: 1, timeout: 1 }, 0); // no link has this one
+  let life = makeLiveness({ interval: 1, timeout: 1 }, 0); // no link has this one
   let proof = true; // whether what is being taken in shows that somebody is there
 
   const transmit = (text: string): void => void effects.push([Do.TRANSMIT, road.link(), text]);
@@ -171,7 +171,7 @@ export function clientMachine(
     }
     const lost = session !== null && !resumed;
     road.welcomed(resumed ? "resumed" : lost ? "session lost" : "new session");
-    life = new Liveness(welcome.heartbeat, now());
+    life = makeLiveness(welcome.heartbeat, now());
     if (lost) outbox.forgetSession(0, "session lost");
     down.welcomed(welcome);
     if (!resumed) {
@@ -451,9 +451,9 @@ export function clientMachine(
         else road.fire(name);
       }
       if (up()) {
-        const act = life.tick(now());
-        if (act === "ping") write(["ping", life.t]);
-        else if (act) abandon(Code.PEER_SILENT, "nothing was heard");
+        const t = life.tick(now());
+        if (t) write(["ping", t]);
+        else if (t === 0) abandon(Code.PEER_SILENT, "nothing was heard");
       }
     },
   };

@@ -13,99 +13,80 @@
 
 import type { Heartbeat } from "./policy.js";
 
-/** One link's heartbeat. The owner tells what it hears and asks `tick` when `nextDeadline` has come. */
-export class Liveness {
-  heardAt: number;
-  /** A ping is out; otherwise all is calm. */
-  probing = false;
-  t = 0;
-  private _probedAt: number;
-  private _strict = false;
-  private _fresh = false;
-  private _awaitingSince: number | null = null;
+/** One link's heartbeat. */
+export type Liveness = ReturnType<typeof makeLiveness>;
 
-  constructor(
-    private readonly _heartbeat: Heartbeat,
-    now: number,
-  ) {
-    this.heardAt = this._probedAt = now;
-  }
+/** The owner tells what it hears and asks `tick` when `nextDeadline` has come. */
+export function makeLiveness({ interval, timeout }: Heartbeat, now: number) {
+  let heardAt = now;
+  let probedAt = now;
+  let t = 0;
+  let probing = false; // a ping is out; otherwise all is calm
+  let strict = false;
+  let fresh = false;
+  let awaitingSince = Infinity;
 
-  /** Count one complete frame of any kind as life. */
-  heard(now: number): void {
-    this.heardAt = now;
-    if (this.probing && !this._strict) {
-      if (this._calmSince() + this._heartbeat.interval <= now) {
-        this._strict = true; // what we wait for is overdue too: the ping under way must be answered
-      } else {
-        this._calm();
-      }
-    }
-  }
+  const calm = (): void => {
+    probing = fresh = false;
+  };
 
-  /** Count a pong; only one with the t of our latest ping is proof of the way out. */
-  pong(t: number | string, now: number): void {
-    if (t === this.t && this.probing) this.progress(now);
-  }
+  const calmSince = (): number => Math.min(heardAt, awaitingSince);
 
-  /** Count proof that what we send arrives. */
-  progress(now: number): void {
-    this.heardAt = now;
-    if (this._awaitingSince !== null) this._awaitingSince = now;
-    this._calm();
-  }
-
-  /** Tell whether the peer owes us something. */
-  awaiting(outstanding: boolean, now: number): void {
-    if (!outstanding) this._awaitingSince = null;
-    else if (this._awaitingSince === null) this._awaitingSince = now;
-  }
-
-  /**
-   * Ask at once, after a hint: only the answer to this very ping counts. Returns its t.
-   *
-   * While such a ping is out it is only said again: neither its answer nor the verdict is put off.
-   */
-  probe(now: number): number {
-    if (this.probing && this._strict && now < this.nextDeadline()) return this.t;
-    return this._ping(now, true);
-  }
+  const ping = (at: number, only: boolean): number => {
+    probing = true;
+    probedAt = at;
+    strict = only;
+    return ++t;
+  };
 
   /** When `tick` has something to do. */
-  nextDeadline(): number {
-    return this.probing
-      ? this._probedAt + this._heartbeat.timeout
-      : this._calmSince() + this._heartbeat.interval;
-  }
+  const nextDeadline = (): number => (probing ? probedAt + timeout : calmSince() + interval);
 
-  /** Judge. On "ping" the owner sends a ping with `t`; on "dead" it leaves the link. */
-  tick(now: number): "ping" | "dead" | undefined {
-    const late = now - this.nextDeadline();
-    if (late < 0) return;
-    if (!this.probing) {
-      this._ping(now, this._calmSince() < this.heardAt);
-      return "ping";
-    }
-    if (late > Math.max(1, this._heartbeat.timeout / 2) && !this._fresh) {
-      this._fresh = true;
-      this._ping(now, this._strict);
-      return "ping";
-    }
-    return "dead";
-  }
+  /** Count proof that what we send arrives. */
+  const progress = (at: number): void => {
+    heardAt = at;
+    if (awaitingSince < Infinity) awaitingSince = at;
+    calm();
+  };
 
-  private _calm(): void {
-    this.probing = this._fresh = false;
-  }
+  return {
+    nextDeadline,
+    progress,
 
-  private _calmSince(): number {
-    return this._awaitingSince === null ? this.heardAt : Math.min(this.heardAt, this._awaitingSince);
-  }
+    /** Count one complete frame of any kind as life. */
+    heard(at: number): void {
+      heardAt = at;
+      if (probing && !strict) {
+        if (calmSince() + interval <= at) strict = true; // what we wait for is overdue too: the ping must be answered
+        else calm();
+      }
+    },
 
-  private _ping(now: number, strict: boolean): number {
-    this.probing = true;
-    this._probedAt = now;
-    this._strict = strict;
-    return ++this.t;
-  }
+    /** Count a pong; only one with the t of our latest ping is proof of the way out. */
+    pong(answered: number | string, at: number): void {
+      if (answered === t && probing) progress(at);
+    },
+
+    /** Tell whether the peer owes us something. */
+    awaiting(outstanding: boolean, at: number): void {
+      awaitingSince = outstanding ? Math.min(awaitingSince, at) : Infinity;
+    },
+
+    /**
+     * Ask at once, after a hint: only the answer to this very ping counts. Returns its t.
+     *
+     * While such a ping is out it is only said again: neither its answer nor the verdict is put off.
+     */
+    probe: (at: number): number => (probing && strict && at < nextDeadline() ? t : ping(at, true)),
+
+    /** Judge. The owner sends a ping with the t that is returned; at 0 it leaves the link. */
+    tick(at: number): number | undefined {
+      const late = at - nextDeadline();
+      if (late < 0) return;
+      if (!probing) return ping(at, calmSince() < heardAt);
+      if (fresh || late <= Math.max(1, timeout / 2)) return 0;
+      fresh = true;
+      return ping(at, strict);
+    },
+  };
 }
