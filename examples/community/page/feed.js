@@ -19,6 +19,11 @@ export class Feed {
     return this._posts.size;
   }
 
+  /** How many of them were made by then. */
+  until(time) {
+    return [...this._posts.values()].filter(({ row }) => row.time <= time).length;
+  }
+
   /** Ids of the posts whose comments are shown. */
   get opened() {
     return [...this._posts].filter(([, post]) => post.opened).map(([id]) => id);
@@ -54,8 +59,18 @@ export class Feed {
     };
   }
 
-  clear() {
+  has(id) {
+    return this._posts.has(id);
+  }
+
+  /** Everything but what waits to be stored goes. */
+  drop() {
+    for (const { element } of this._posts.values()) element.remove();
     this._posts.clear();
+  }
+
+  clear() {
+    this.drop();
     this._list.replaceChildren();
   }
 

@@ -88,6 +88,8 @@ async function reload() {
   const answer = await ask({ mode: "time", limt: PAGE, skip: 0 });
   if (!answer) return;
   before = answer.serverTime;
+  // A whole page of news may leave a hole before what is shown: then older posts are asked for again.
+  if (answer.data.length === PAGE && !answer.data.some(({ id }) => feed.has(id))) feed.drop();
   answer.data.forEach((row) => feed.put(row));
   $("more").hidden = answer.data.length < PAGE;
   $("none").hidden = !!feed.size;
@@ -95,7 +97,7 @@ async function reload() {
 }
 
 async function more() {
-  const answer = await ask({ mode: "time", limt: PAGE, skip: feed.size, time: before });
+  const answer = await ask({ mode: "time", limt: PAGE, skip: feed.until(before), time: before });
   if (!answer) return;
   answer.data.forEach((row) => feed.put(row));
   $("more").hidden = answer.data.length < PAGE;

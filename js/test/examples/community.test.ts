@@ -71,6 +71,21 @@ describe("on the real server", () => {
     expect([ann.errors, bob.errors, ann.dials, bob.dials]).toEqual([[], [], 1, 1]);
   });
 
+  test("older posts come page by page, while new ones are written", async () => {
+    const ann = start(server.url, { code: somebody() });
+    await until(() => toasts(ann).includes("Connected"));
+    for (let i = 0; i < 12; i++) post(ann, `page ${i}`);
+    await until(() => titles(ann)[0] === "page 11");
+    const bob = start(server.url, { code: somebody() });
+    const own = (): string[] => titles(bob).filter((title) => title.startsWith("page"));
+    await until(() => own().length >= 10);
+    post(bob, "page 12");
+    await until(() => own()[0] === "page 12");
+    bob.view().tap("Older posts");
+    await until(() => own().length === 13, "the rest");
+    expect(own()).toEqual(Array.from({ length: 13 }, (_, i) => `page ${12 - i}`));
+  });
+
   test("written offline, stored in order", async () => {
     const host = start(server.url, { code: somebody() });
     await until(() => toasts(host).includes("Connected"));

@@ -48,7 +48,8 @@ Page({
 
   async older() {
     const { posts } = this.data;
-    const answer = await this.ask({ mode: "time", limt: PAGE, skip: posts.length, time: this.before });
+    const skip = posts.filter(({ time }) => time <= this.before).length; // and not those that came since
+    const answer = await this.ask({ mode: "time", limt: PAGE, skip, time: this.before });
     if (!answer) return;
     const known = posts.map(({ id }) => id);
     const older = answer.data.filter(({ id }) => !known.includes(id)).map(shown);
