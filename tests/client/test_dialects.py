@@ -251,11 +251,6 @@ def test_what_a_dialect_cannot_spell_is_refused_early(run: Run) -> None:
         ({"params": {"a": 1}}, ValueError, "params: only a dialect has them"),
         ({"dialect": "echo", "params": [1]}, TypeError, "params: expected a mapping"),
         ({"dialect": "echo", "keep": {"a": object()}}, TypeError, "keep: cannot be written as JSON"),
-        (
-            {"dialect": "echo", "policy": ClientPolicy(heartbeat=Heartbeat())},
-            ValueError,
-            "the heartbeat is the dialect's",
-        ),
     ],
 )
 def test_connect_refuses_nonsense_about_dialects(options: dict[str, Any], error: type, message: str) -> None:
@@ -279,8 +274,13 @@ def test_the_dialect_says_when_to_dial_again_unless_the_policy_does() -> None:
     policy = heartline.connect("ws://127.0.0.1:1/", dialect="heart")._shell.options.policy
     assert (policy.back_off.base, policy.back_off.least, policy.back_off.cap) == (5, 0.5, 30)
     assert policy.max_attempts == 12
-    mine = ClientPolicy(max_attempts=2)
-    assert heartline.connect("ws://127.0.0.1:1/", dialect="heart", policy=mine)._shell.options.policy is mine
+    mine = ClientPolicy(max_attempts=2, heartbeat=Heartbeat(3, 1))
+    options = heartline.connect("ws://127.0.0.1:1/", dialect="heart", policy=mine)._shell.options
+    assert options.policy is mine
+    assert options.dialect is not None
+    assert options.dialect.beat == Beat(
+        say={"$text": "ping"}, answer={"$text": "pong"}, interval=3, timeout=1, after_answer=True
+    )
 
 
 def test_a_close_code_of_a_stranger_means_try_again(run: Run) -> None:

@@ -53,7 +53,7 @@ def connect(
 
     `dialect`: the server is not heartline's; this is how it is spoken to, a `Dialect` or a preset's name
     (docs/dialects.md). `params` are what its `$param` stand for, `keep` what `Connection.kept` gave an earlier process.
-    Without `policy` the dialect says when to dial again.
+    Without `policy` the dialect says when to dial again; the heartbeat of `policy` takes the place of its times.
 
     Of the network: `headers` of the upgrade request (a mapping, or a function as for `login`), `ssl` for wss://
     instead of the system's trust, `proxy` (http://, https://, socks4:// or socks5://), `limits` of a socket (by default
@@ -64,7 +64,7 @@ def connect(
 
     Raises TypeError and ValueError, naming the argument.
     """
-    spoken = dialect_of(dialect)
+    spoken = dialect_of(dialect, policy)
     options = Options(
         url=url,
         policy=policy_of(policy, outbox, spoken),

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from msgspec import Raw, json
+from msgspec import Raw, json, structs
 
 from heartline.core.policy import BackOff, ClientPolicy, OutboxLimits
 from heartline.core.ports import Trace
 from heartline.dialects import presets
 from heartline.dialects.native import SUBPROTOCOL
-from heartline.dialects.spec import Dialect
+from heartline.dialects.spec import Beat, Dialect
 from heartline.transports.api import SocketLimits, check_headers
 
 _T = TypeVar("_T")
@@ -85,13 +85,19 @@ class Options:
             raise ValueError(f"linger: expected seconds, 0 or more, got {self.linger!r}")
 
 
-def dialect_of(dialect: Dialect | str | None) -> Dialect | None:
-    """`dialect=`: a value, or a preset's name."""
+def dialect_of(dialect: Dialect | str | None, policy: ClientPolicy | None = None) -> Dialect | None:
+    """`dialect=`: a value, or a preset's name, with the heartbeat of `policy=` where that has one."""
     if isinstance(dialect, str):
-        return presets.load(dialect)
-    if dialect is not None and not isinstance(dialect, Dialect):
+        dialect = presets.load(dialect)
+    if dialect is None:
+        return None
+    if not isinstance(dialect, Dialect):
         raise TypeError(f"dialect: expected a Dialect, a preset's name or None, got {type(dialect).__name__}")
-    return dialect
+    heartbeat = policy.heartbeat if isinstance(policy, ClientPolicy) else None
+    if heartbeat is None:
+        return dialect
+    beat = structs.replace(dialect.beat or Beat(), interval=heartbeat.interval, timeout=heartbeat.timeout)
+    return structs.replace(dialect, beat=beat)
 
 
 def _policy_of_dialect(dialect: Dialect | None) -> ClientPolicy:
@@ -108,8 +114,6 @@ def policy_of(policy: ClientPolicy | None, outbox: object, dialect: Dialect | No
         policy = _policy_of_dialect(dialect)
     elif not isinstance(policy, ClientPolicy):
         raise TypeError(f"policy: expected a ClientPolicy or None, got {type(policy).__name__}")
-    if dialect is not None and policy.heartbeat is not None:
-        raise ValueError("policy: the heartbeat is the dialect's; replace its `beat` instead")
     if outbox is None:
         return policy
     if isinstance(outbox, OutboxLimits):
