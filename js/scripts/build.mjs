@@ -34,12 +34,12 @@ const presets = {
   },
 };
 
-/** Bundle one entry and write it in one format. */
-async function bundle(entry, format, out, properties) {
+/** Bundle one entry and write it in both formats. */
+async function bundle(entry, out, properties) {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
-    format,
+    format: "esm",
     target: "es2017",
     platform: "neutral",
     write: false,
@@ -50,13 +50,16 @@ async function bundle(entry, format, out, properties) {
   const text = outputFiles[0].text.replace(/\bconst /g, "let ");
   const { code } = await minify(text, {
     ecma: 2017,
-    module: format === "esm",
+    module: true,
     toplevel: true,
     compress: { passes: 3, unsafe_arrows: true, pure_getters: true, hoist_funs: true },
     mangle: { properties },
     format: { comments: false, preserve_annotations: entry.includes("presets") },
   });
-  writeFileSync(out, code);
+  const exported = /export\{(.*)\};?\s*$/.exec(code);
+  const members = exported[1].replace(/([\w$]+) as ([\w$]+)/g, "$2:$1");
+  writeFileSync(`build/esm/${out}`, code);
+  writeFileSync(`build/cjs/${out}`, `"use strict";${code.slice(0, exported.index)}module.exports={${members}};`);
 }
 
 /** What runs in Node only is bundled and left readable. */
@@ -65,11 +68,9 @@ async function copy(entry, format, outfile) {
 }
 
 for (const folder of ["build/esm", "build/cjs", "build/testing"]) mkdirSync(folder, { recursive: true });
-for (const format of ["esm", "cjs"]) {
-  await bundle("src/index.ts", format, `build/${format}/index.js`, { reserved, keep_quoted: true });
-  // forms are data, which keeps its names
-  await bundle("src/dialects/presets.ts", format, `build/${format}/dialects.js`, { regex: /^_/ });
-}
+await bundle("src/index.ts", "index.js", { reserved, keep_quoted: true });
+// forms are data, which keeps its names
+await bundle("src/dialects/presets.ts", "dialects.js", { regex: /^_/ });
 await copy("src/testing/index.ts", "esm", "build/testing/index.js");
 await copy("src/testing/index.ts", "cjs", "build/testing/index.cjs");
 

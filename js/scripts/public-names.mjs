@@ -33,16 +33,10 @@ export function publicNames(folder, roots) {
     for (const [other] of text.matchAll(/\w+/g)) follow(other);
   };
   const index = readFileSync(`${folder}/index.d.ts`, "utf8").replace(COMMENT, "");
-  for (const [word] of index.matchAll(/\w+/g)) {
-    names.add(word); // CommonJS has exports as members
-    follow(word);
-  }
+  for (const [word] of index.matchAll(/\w+/g)) follow(word);
   for (const [, name] of index.matchAll(/export \* from "\.\/(.*)\.js"/g)) {
     const text = readFileSync(`${folder}/${name}.d.ts`, "utf8").replace(COMMENT, "");
-    for (const [, word] of text.matchAll(DECLARATION)) {
-      names.add(word);
-      follow(word);
-    }
+    for (const [, word] of text.matchAll(DECLARATION)) follow(word);
   }
   roots.forEach(follow);
   return [...names];

@@ -21,7 +21,7 @@
 import type { Random } from "./back-off.js";
 import { Clock } from "./clock.js";
 import { classify, Code, REFUSALS } from "./codes.js";
-import { Reader } from "./cursors.js";
+import { makeReader } from "./cursors.js";
 import { Due } from "./deadlines.js";
 import { makeDownstream } from "./downstream.js";
 import { Do, type Effect } from "./effects.js";
@@ -90,7 +90,7 @@ export function clientMachine(
       nextNumber,
     );
     for (const channel of Object.keys(cursors)) {
-      if (channel === INBOX) down.subscribe(new Reader(INBOX, ...cursors[channel]!));
+      if (channel === INBOX) down.subscribe(makeReader(INBOX, ...cursors[channel]!));
       else places.set(channel, cursors[channel]!);
     }
     if (saved.session && saved.key) {
@@ -327,7 +327,7 @@ export function clientMachine(
       checkChannel(channel);
       checkOpen();
       places.delete(channel);
-      down.subscribe(place ? new Reader(channel, ...place) : new Reader(channel));
+      down.subscribe(place ? makeReader(channel, ...place) : makeReader(channel));
       awaitAnswers();
     },
 

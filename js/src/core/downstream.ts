@@ -9,7 +9,7 @@
  */
 
 import type { Retry } from "./back-off.js";
-import { Follow, Reader, Take } from "./cursors.js";
+import { Follow, makeReader, type Reader, Take } from "./cursors.js";
 import { Do, type Effect, type Gap } from "./effects.js";
 import { BadFrame } from "./errors.js";
 import { type Cursor, type GapBody, INBOX, type Json, type Msg, type Ok, type UpFrame, type Welcome } from "./frames.js";
@@ -103,7 +103,7 @@ export function makeDownstream(retry: Retry, effects: Effect[], write: (frame: U
       credit = limits.credit;
       creditBytes = limits.credit_bytes;
       let inbox = readers.get(INBOX);
-      if (!inbox) readers.set(INBOX, (inbox = new Reader(INBOX)));
+      if (!inbox) readers.set(INBOX, (inbox = makeReader(INBOX)));
       if (resumed || inbox.handled === null) {
         grant(inbox, epoch, offset);
       } else {
@@ -184,7 +184,7 @@ export function makeDownstream(retry: Retry, effects: Effect[], write: (frame: U
       if (reader.handle(epoch, offset, size)) {
         moved(reader);
         // Half of the credit must not be used up before the server hears of it.
-        if (reader.follow >= Follow.GRANTED && (reader.sinceTold * 4 >= credit || reader.sinceToldBytes * 4 >= creditBytes)) tell(reader);
+        if (reader.isDue(credit, creditBytes)) tell(reader);
       }
       if (reader.hasRoomAgain(credit) && online) {
         if (channel === INBOX) return false;
