@@ -50,6 +50,23 @@ test("login, then everything, spelt exactly; the openId is kept for the next log
   expect(server.last.said[0]).toEqual(again);
 });
 
+test("what an earlier process could not send goes out, in order", async () => {
+  await server.die();
+  const store = (): Options => ({ store: miniProgramStore(host.wx as any), login: { userCode: "c" } });
+  const before = join(store());
+  before.send("CreateInvitation", { Table: "one" }, { delivery: "at_least_once" });
+  before.send("CreateInvitation", { Table: "two" });
+  await until(() => host.dials > 1);
+  host.kill();
+  host = new MiniProgramHost({ WebSocket, storage: host.storage });
+  await server.begin();
+  const after = join(store());
+  await until(() => after.restored.length === 2);
+  await Promise.all(after.restored.map((receipt) => receipt.handled()));
+  await until(() => titles().length === 2);
+  expect(titles()).toEqual(["one", "two"]);
+});
+
 test("a login that is refused, and one that is banned", async () => {
   const wrong = join({ login: { userCode: "bad" } });
   await expect(wrong.connected(4)).rejects.toThrow("no such code");
