@@ -12,51 +12,45 @@ import type { BackOff } from "./policy.js";
 export type Random = () => number;
 
 /** The state of one outage: `step` is the exponent, `failures` counts attempts and links without progress. */
-export class Retry {
-  step = 0;
-  failures = 0;
-  proven = false;
+export type Retry = ReturnType<typeof makeRetry>;
 
-  constructor(
-    private readonly _policy: BackOff,
-    private readonly _random: Random,
-  ) {}
+/** No outage yet. */
+export function makeRetry({ base, cap, least = 0 }: BackOff, random: Random) {
+  const draw = (step: number): number => (least + (1 - least) * random()) * Math.min(cap, base * 2 ** Math.min(step, 60));
 
-  /** Count one attempt or link that ended; return the seconds to wait. */
-  failed(): number {
-    const delay = this._draw(this.step);
-    if (!this.proven) this.step += 1;
-    this.left();
-    return delay;
-  }
+  const good = (step: number): void => {
+    retry.step = step;
+    retry.failures = 0;
+    retry.proven = true;
+  };
 
-  /** Count one attempt or link that ended, unless it was a link that had proved good. */
-  left(): void {
-    if (!this.proven) this.failures += 1;
-    this.proven = false;
-  }
+  const retry = {
+    step: 0,
+    failures: 0,
+    proven: false,
 
-  /** Seconds to wait in addition when the server asks to move: none unless the links before it were no good. */
-  beforeMoving(): number {
-    return this.failures ? this._draw(this.failures) : 0;
-  }
+    /** Count one attempt or link that ended; return the seconds to wait. */
+    failed(): number {
+      const delay = draw(retry.step);
+      if (!retry.proven) retry.step++;
+      retry.left();
+      return delay;
+    },
 
-  /** A message was settled or a new entry came: this link is good. */
-  progressed(): void {
-    this.step = Math.min(this.step, 1);
-    this.failures = 0;
-    this.proven = true;
-  }
+    /** Count one attempt or link that ended, unless it was a link that had proved good. */
+    left(): void {
+      if (!retry.proven) retry.failures++;
+      retry.proven = false;
+    },
 
-  /** The link lived long enough. */
-  stable(): void {
-    this.step = 0;
-    this.failures = 0;
-    this.proven = true;
-  }
+    /** Seconds to wait in addition when the server asks to move: none unless the links before it were no good. */
+    beforeMoving: () => (retry.failures ? draw(retry.failures) : 0),
 
-  private _draw(step: number): number {
-    const { base, cap, least = 0 } = this._policy;
-    return (least + (1 - least) * this._random()) * Math.min(cap, base * 2 ** Math.min(step, 60));
-  }
+    /** A message was settled or a new entry came: this link is good. */
+    progressed: () => good(Math.min(retry.step, 1)),
+
+    /** The link lived long enough. */
+    stable: () => good(0),
+  };
+  return retry;
 }

@@ -19,7 +19,7 @@
  */
 
 import type { Random } from "./back-off.js";
-import { Clock } from "./clock.js";
+import { makeClock } from "./clock.js";
 import { classify, Code, REFUSALS } from "./codes.js";
 import { makeReader } from "./cursors.js";
 import { Due } from "./deadlines.js";
@@ -60,8 +60,7 @@ export function clientMachine(
   about: Readonly<Record<string, Json>> = {},
 ) {
   const effects: Effect[] = [];
-  const time = new Clock(clock);
-  const now = (): number => time.now();
+  const { now, outside } = makeClock(clock);
   const places = new Map<string, Place>();
   let session: string | null = null;
   let key: string | null = null;
@@ -218,7 +217,7 @@ export function clientMachine(
 
   const take = (frame: DownFrame, length: number): void => {
     const greeting = road.state() === "greeting";
-    if (greeting && !["welcome", "refused", "ping", "pong"].includes(frame[0])) throw new BadFrame("no welcome");
+    if (greeting && !/welcome|refused|p.ng/.test(frame[0])) throw new BadFrame("no welcome");
     if (proof) life.heard(now());
     switch (frame[0]) {
       case "msg":
@@ -280,7 +279,7 @@ export function clientMachine(
       let at = road.deadlines.next();
       if (up()) at = Math.min(at, life.nextDeadline());
       if (road.state() !== "closed") at = Math.min(at, outbox.nextExpiry());
-      return time.outside(at);
+      return outside(at);
     },
 
     // inputs from the person
@@ -345,7 +344,7 @@ export function clientMachine(
 
     /** The person wants it now: dial at once if waiting, given up or refused; probe if open. */
     retryNow(): void {
-      if (["waiting", "gave up", "refused"].includes(road.state())) road.dial("retry now", true);
+      if (/waiting|gave up|refused/.test(road.state())) road.dial("retry now", true);
       else if (up()) probe();
     },
 
@@ -362,7 +361,7 @@ export function clientMachine(
 
     /** Nobody wants the link now: leave it and dial no more until `connect`. Session and outbox stay. */
     rest(): void {
-      if (!["idle", "refused", "closed"].includes(road.state())) road.close("nobody holds it", "idle");
+      if (!/idle|refused|closed/.test(road.state())) road.close("nobody holds it", "idle");
     },
 
     /**

@@ -10,22 +10,16 @@
 
 const JUMP = 1;
 
-/** `now` is the machine's time; `outside` translates to the owner's. */
-export class Clock {
-  private _now = -Infinity;
-  private _ahead = 0;
-
-  constructor(private readonly _outside: () => number) {}
-
-  /** Look at the owner's clock. */
-  now(): number {
-    const now = this._outside() + this._ahead;
-    if (now < this._now - JUMP) this._ahead += this._now - now;
-    return (this._now = Math.max(this._now, now));
-  }
-
-  /** A moment of the machine's as the owner's clock will show it. */
-  outside(at: number): number {
-    return at - this._ahead;
-  }
+/** `now` looks at the owner's clock and is the machine's time; `outside` translates a moment back. */
+export function makeClock(owner: () => number) {
+  let last = -Infinity;
+  let ahead = 0;
+  return {
+    now(): number {
+      const now = owner() + ahead;
+      if (now < last - JUMP) ahead += last - now;
+      return (last = Math.max(last, now));
+    },
+    outside: (at: number) => at - ahead,
+  };
 }

@@ -17,30 +17,32 @@ export const enum Due {
 }
 
 /** At most one moment for each name. */
-export class Deadlines {
+export type Deadlines = ReturnType<typeof makeDeadlines>;
+
+/** Nothing is awaited. */
+export function makeDeadlines() {
   /** By name; Infinity where nothing is awaited. */
-  readonly at: number[] = Array(7).fill(Infinity);
+  const at: number[] = Array(7).fill(Infinity);
 
-  /** Make `name` due at `at` at the latest. */
-  set(name: Due, at: number): void {
-    this.at[name] = Math.min(this.at[name]!, at);
-  }
+  const clear = (...names: Due[]): void => names.forEach((name) => (at[name] = Infinity));
 
-  /** Forget these. */
-  clear(...names: Due[]): void {
-    for (const name of names) this.at[name] = Infinity;
-  }
+  return {
+    at,
+    clear,
 
-  /** The earliest moment, Infinity when nothing is awaited. */
-  next(): number {
-    return Math.min(...this.at);
-  }
+    /** Make `name` due at a moment at the latest. */
+    set(name: Due, moment: number): void {
+      at[name] = Math.min(at[name]!, moment);
+    },
 
-  /** Take out what is due at `now`. */
-  popDue(now: number): Due[] {
-    const { at } = this;
-    const due = [...at.keys()].filter((name) => at[name]! <= now).sort((a, b) => at[a]! - at[b]! || a - b);
-    this.clear(...due);
-    return due;
-  }
+    /** The earliest moment, Infinity when nothing is awaited. */
+    next: () => Math.min(...at),
+
+    /** Take out what is due at `now`. */
+    popDue(now: number): Due[] {
+      const due = [...at.keys()].filter((name) => at[name]! <= now).sort((a, b) => at[a]! - at[b]! || a - b);
+      clear(...due);
+      return due;
+    },
+  };
 }

@@ -7,9 +7,9 @@
  * - a server that asks to wait is not dialled before, hints or not; the person may (vectors: road.json).
  */
 
-import { type Random, Retry } from "./back-off.js";
+import { makeRetry, type Random } from "./back-off.js";
 import { Code, type CodeClass } from "./codes.js";
-import { Deadlines, Due } from "./deadlines.js";
+import { Due, makeDeadlines } from "./deadlines.js";
 import { Do, type Effect } from "./effects.js";
 import type { Move } from "./frames.js";
 import type { ClientPolicy } from "./policy.js";
@@ -30,8 +30,8 @@ export function makeRoad(
   let attempt = 0; // the number of the latest dial
   let link = 0; // that of the present link
   let notBefore = -Infinity;
-  const deadlines = new Deadlines();
-  const retry = new Retry(policy.backOff, random);
+  const deadlines = makeDeadlines();
+  const retry = makeRetry(policy.backOff, random);
 
   const isDialling = (): boolean => state === "dialling" || state === "moving";
 

@@ -18,11 +18,11 @@ export interface KeyValue {
 /** A store under `name`. With `locked` one page at a time has it; a second page gets one of its own beside it. */
 export function keyValueStore(area: KeyValue, name: string, locked = false): Store {
   let slot: Slot | null = null;
-  const prefix = (): string => `heartline/${slot ? slot.name : name}/`;
+  let prefix = `heartline/${name}/`;
   const load = (): Record<string, string> => {
     const kept: Record<string, string> = Object.create(null);
     for (const key of area.keys()) {
-      if (key.startsWith(prefix())) kept[key.slice(prefix().length)] = area.get(key)!;
+      if (key.startsWith(prefix)) kept[key.slice(prefix.length)] = area.get(key)!;
     }
     return kept;
   };
@@ -31,13 +31,14 @@ export function keyValueStore(area: KeyValue, name: string, locked = false): Sto
       if (!locked) return load();
       return takeSlot(name).then((taken) => {
         slot = taken;
+        prefix = `heartline/${slot.name}/`;
         return load();
       });
     },
     write(changes) {
       for (const [key, value] of changes) {
-        if (value === null) area.remove(prefix() + key);
-        else area.set(prefix() + key, value);
+        if (value === null) area.remove(prefix + key);
+        else area.set(prefix + key, value);
       }
     },
     close() {

@@ -2,11 +2,11 @@
 
 import { describe, expect, test } from "vitest";
 
-import { Retry } from "../../src/core/back-off.js";
+import { makeRetry } from "../../src/core/back-off.js";
 import { type ClientMachine, clientMachine } from "../../src/core/client.js";
-import { Clock } from "../../src/core/clock.js";
+import { makeClock } from "../../src/core/clock.js";
 import { classify } from "../../src/core/codes.js";
-import { Deadlines, Due } from "../../src/core/deadlines.js";
+import { Due, makeDeadlines } from "../../src/core/deadlines.js";
 import { Do } from "../../src/core/effects.js";
 import * as errors from "../../src/core/errors.js";
 import { makeLiveness } from "../../src/core/liveness.js";
@@ -127,7 +127,7 @@ describe("the machine", () => {
 describe("time", () => {
   test("time never falls, and runs on after a jump back", () => {
     let outside = 0;
-    const clock = new Clock(() => outside);
+    const clock = makeClock(() => outside);
     const tell = (at: number): number => ((outside = at), clock.now());
     expect([10, 9.5, 11].map(tell)).toEqual([10, 10, 11]);
     expect([1, 2].map(tell)).toEqual([11, 12]);
@@ -135,7 +135,7 @@ describe("time", () => {
   });
 
   test("due in order of time, then name; the next deadline is pure", () => {
-    const table = new Deadlines();
+    const table = makeDeadlines();
     expect(table.next()).toBe(Infinity);
     table.set(Due.STABLE, 2);
     table.set(Due.HELLO, 2);
@@ -147,7 +147,7 @@ describe("time", () => {
   });
 
   test("delays never exceed the cap, a good link is no failure", () => {
-    const retry = new Retry({ base: 1, cap: 30, stable: 30 }, () => 0.999);
+    const retry = makeRetry({ base: 1, cap: 30, stable: 30 }, () => 0.999);
     for (let i = 0; i < 5000; i++) expect(retry.failed()).toBeLessThan(30);
     retry.progressed();
     retry.left();
