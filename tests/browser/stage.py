@@ -57,9 +57,7 @@ class Stage:
     def start(self) -> None:
         """Serve the page."""
         if not BUNDLE.exists():
-            raise FileNotFoundError(
-                f"{BUNDLE.relative_to(ROOT)} is not there: build it (cd js && npm ci && npm run build)"
-            )
+            raise FileNotFoundError(f"{BUNDLE.relative_to(ROOT)} is not there: build it (make js)")
         self._thread.start()
         self.run(self._serve())
 

@@ -76,7 +76,7 @@ async def test_every_page_does_what_it_is_for(stage: Stage, browser: str) -> Non
     trades = """
         await until(() => document.querySelectorAll("#live tbody tr td").length > 6);
         press("#tab-1");
-        await until(() => fact("openLinks") === "0" && document.querySelectorAll("#history tbody tr td").length > 6);
+        await until(() => fact("openLinks") === "0" && $("#history tbody td"));
     """
     await use(tab, f"{home}trades/", trades)
     community = """

@@ -140,16 +140,21 @@ async def test_two_tabs_of_one_person_keep_apart_what_each_wrote(stage: Stage) -
 
 
 async def test_a_frozen_link_is_found_within_a_minute(stage: Stage) -> None:
+    mark = uuid.uuid4().hex[:6]
     async with Visit(stage) as visit:
         page = await visit.open("/community/", clock=True)
         panel = Panel(page)
         await log_in(page, "Bob")
         await panel.press("freeze")
+        for n in range(3):
+            await write(page, f"{mark} {n}")
         await pass_time(page, 61, 10)
         await panel.is_in("Waiting")
         await panel.press("normal")
         await page.get_by_role("button", name="Connect now").click()
         await expect(page.locator("#state")).to_have_text("Open")
+        await expect(page.locator("#posts article.waiting", has_text=mark)).to_have_count(0)
+        assert await titles(page, mark) == [f"{mark} {n}" for n in reversed(range(3))]
         await expect(panel.number("openLinks")).to_have_text("1")
 
 

@@ -45,7 +45,7 @@ def test_the_command_names_all_that_is_missing(tmp_path: Path) -> None:
     assert there.returncode == 0, there.stderr
 
 
-def test_continuous_integration_installs_them() -> None:
-    script = (Path(__file__).resolve().parents[2] / ".ci" / "run").read_text()
+def test_make_installs_them() -> None:
+    script = (Path(__file__).resolve().parents[2] / "scripts" / "system_packages").read_text()
     for _, package in programs.PROGRAMS.values():
         assert f"missing+=({package})" in script
