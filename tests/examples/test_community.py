@@ -322,15 +322,24 @@ async def test_a_code_may_be_said_again_after_a_reconnect(database: str) -> None
 
 
 @on_loop
-async def test_what_wechat_is_asked(database: str) -> None:
+async def test_what_wechat_is_asked(tmp_path: Path) -> None:
     async with fake_wechat(b'{"openid": "o-ann", "session_key": "k"}') as (address, asked):
         environ = {"WECHAT_APPID": "wx1", "WECHAT_SECRET": "top secret"}
-        async with running(MODULE, "--database", database, "--code2session", address, environ=environ) as server:
+        options = ("--database", f"sqlite:///{tmp_path / 'x.db'}", "--code2session", address)
+        async with running(MODULE, *options, environ=environ) as server:
             async with login(server.url, "ann", "the+code&x=1"):
                 pass
             assert b"secret" not in server.said
-    wanted = "appid=wx1&secret=top+secret&grant_type=authorization_code&js_code=the%2Bcode%26x%3D1"
-    assert asked == [wanted]
+    assert asked == ["appid=wx1&secret=top+secret&grant_type=authorization_code&js_code=the%2Bcode%26x%3D1"]
+
+
+async def heard_at_login(address: str, folder: Path) -> list[Message]:
+    """What is said to somebody who logs in while code2session is out of order."""
+    options = {"code2session": address, "app_id": "wx1", "secret": "top-secret"}
+    async with serving_community(f"sqlite:///{folder / 'x.db'}", **options) as url, dial(url) as client:
+        await client.say({"Operator": "userLogin", "userCode": "secret-code", "userInfo": {}})
+        await client.ended()
+        return client.heard
 
 
 @pytest.mark.parametrize(
@@ -340,24 +349,17 @@ async def test_what_wechat_is_asked(database: str) -> None:
 @on_loop
 async def test_an_outage_turns_nobody_away(answer: bytes, status: int, tmp_path: Path) -> None:
     async with fake_wechat(answer, status) as (address, _):
-        environ = {"WECHAT_APPID": "wx1", "WECHAT_SECRET": "top secret"}
-        options = ("--database", f"sqlite:///{tmp_path / 'x.db'}", "--code2session", address)
-        async with running(MODULE, *options, environ=environ) as server, dial(server.url) as client:
-            await client.say({"Operator": "userLogin", "userCode": "secret code", "userInfo": {}})
-            await client.ended()
-            assert client.heard == []  # no LoginError, which would be for good, and no modal
-    assert b"secret" not in server.said
+        assert await heard_at_login(address, tmp_path) == []  # no LoginError, which would be for good, and no modal
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/x", "http://name.invalid/"])
 @on_loop
-async def test_secrets_are_not_told(tmp_path: Path) -> None:
-    environ = {"WECHAT_APPID": "wx1", "WECHAT_SECRET": "top-secret"}
-    for address in ("http://127.0.0.1:9/x", "http://name.invalid/"):
-        options = ("--database", f"sqlite:///{tmp_path / 'x.db'}", "--code2session", address)
-        async with running(MODULE, *options, environ=environ) as server, dial(server.url) as client:
-            await client.say({"Operator": "userLogin", "userCode": "secret-code", "userInfo": {}})
-            await client.ended()
-        assert b"secret" not in server.said
+async def test_secrets_are_not_told(address: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(0)
+    assert await heard_at_login(address, tmp_path) == []
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("websockets")]
+    assert any("code2session does not answer" in line for line in ours)
+    assert not any("secret" in line for line in ours)
 
 
 @on_loop
@@ -505,7 +507,8 @@ async def test_an_old_socket_does_not_break_the_new(database: str) -> None:
 
 
 @on_loop
-async def test_the_command_changes_the_blacklist(database: str) -> None:
+async def test_the_command_changes_the_blacklist(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'x.db'}"
     for option, banned in (("--ban", True), ("--unban", False)):
         program = Program(MODULE, "--database", database, option, "o-eve")
         with pytest.raises(AssertionError, match="did not start"):
