@@ -1,6 +1,6 @@
 /** Wait for what announces itself to nobody. */
 
-export async function until(met: () => unknown, what = "it", seconds = 10): Promise<void> {
+export async function until(met: () => unknown, what = "it", seconds = 20): Promise<void> {
   for (const end = Date.now() + seconds * 1000; !met(); ) {
     if (Date.now() > end) throw new Error(`${what} did not come about in time`);
     await new Promise((resolve) => setTimeout(resolve, 3));
