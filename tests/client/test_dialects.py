@@ -533,14 +533,29 @@ def test_what_a_login_gave_is_kept(run: Run) -> None:
     run(main())
 
 
+def test_what_a_login_gave_is_in_the_outbox_file(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        feed, options = Community(), {"outbox": tmp_path / "outbox.db", "login": {"userCode": "c"}}
+        async with feed.serving():
+            for _ in range(2):
+                async with feed.connect(quick("community"), **options) as conn:
+                    await conn.connected(5)
+                    await conn.mark({"mine": "1"})
+                    assert (conn.kept, conn.marks) == ({"openId": "o1"}, {"mine": "1"})
+            assert [message.get("userOpenId") for message in feed.everything] == [None, "o1"]
+
+    run(main())
+
+
 # links
 
 
-def test_half_open_links_are_found(run: Run) -> None:
+@pytest.mark.parametrize("name", ["heart", "echo", "card", "okx", "phoenix", "plain"])
+def test_half_open_links_are_found(run: Run, name: str) -> None:
     """By the dialect's own beat, or by RFC 6455 pings where nothing answers it."""
 
-    async def one(name: str) -> None:
-        feed = {"heart": Heart, "echo": Echo, "community": Community, "okx": Okx, "phoenix": Phoenix}.get(name, Feed)()
+    async def main() -> None:
+        feed = {"heart": Heart, "echo": Echo, "okx": Okx, "phoenix": Phoenix}.get(name, Feed)()
         feed.patience = None
         async with feed.through_faults() as proxy, feed.connect(quick(name, 0.2, 0.2)) as conn:
             await conn.connected(5)
@@ -550,10 +565,6 @@ def test_half_open_links_are_found(run: Run) -> None:
             await proxy.until(lambda stats: stats.opened >= 2, 5)
             await conn.connected(5)
             assert codes[0] == 4000
-
-    async def main() -> None:
-        for name in presets.NAMES:
-            await one(name)
 
     run(main())
 

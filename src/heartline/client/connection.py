@@ -20,6 +20,7 @@ from heartline.dialects.spec import Delivery
 from heartline.transports.clock import now
 
 from .durable import Durable
+from .foreign import KEPT
 from .items import Gap, Since, convert, decode, decoder_of
 from .lane import Lane
 from .options import Options
@@ -133,9 +134,12 @@ class Connection:
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What the server of a dialect gave to keep for the next login; `connect(keep=…)` takes it. {} otherwise."""
+        """What the server of a dialect gave to keep for the next login, {} otherwise.
+
+        A durable outbox keeps it; without one give it to the next process, `connect(keep=…)`.
+        """
         foreign = self._shell.foreign
-        return {} if foreign is None else foreign.translator.kept
+        return {} if foreign is None else dict(foreign.translator.kept)
 
     @property
     def pending(self) -> int:
@@ -314,7 +318,7 @@ class Connection:
     def marks(self) -> dict[str, str]:
         """The marks in the file of a durable outbox, by name; empty before `start`."""
         durable = self._shell.durable
-        return {} if durable is None else dict(durable.marks)
+        return {} if durable is None else {name: mark for name, mark in durable.marks.items() if name != KEPT}
 
     async def mark(self, marks: Mapping[str, str | None]) -> None:
         """Store small texts of your own beside a durable outbox; None removes one. Returns when they are stored.

@@ -10,6 +10,7 @@ Invariants:
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from msgspec import Raw
@@ -24,6 +25,8 @@ from heartline.transports.clock import now
 
 from .links import SILENT_ENDS, Link, Owner, mute
 
+KEPT = "heartline.kept"
+"""The mark under which a durable outbox holds what a login gave to keep."""
 FIRST_OF_NOBODY = 4000
 """From here on a close code means what its server means by it, which we do not know."""
 
@@ -33,6 +36,9 @@ class ForeignOwner(Owner, Protocol):
 
     def args_of(self, channel: str) -> object:
         """What a channel is subscribed with, UNSET for nothing."""
+
+    def keep(self, kept: Mapping[str, Any]) -> None:
+        """Store what a login gave, if there is a place."""
 
     def trace(self, what: str, details: dict[str, object]) -> None:
         """Report something that matters."""
@@ -46,6 +52,7 @@ class Foreign:
             dialect, self, epoch, params=params, keep=keep, now_ms=lambda _now: int(time.time() * 1000)
         )
         self.link: ForeignLink | None = None
+        self._kept = self.translator.kept
         self.owner: ForeignOwner | None = None
 
     # what the translator asks
@@ -75,6 +82,19 @@ class Foreign:
         """Do what is due."""
         self.translator.tick(at)
         self._flush()
+
+    def heard(self, data: bytes, at: float) -> bool:
+        """One message of the server; whether it was understood."""
+        understood = self.translator.heard(data, at)
+        if self.translator.kept is not self._kept and self.owner is not None:
+            self._kept = self.translator.kept
+            self.owner.keep(self._kept)
+        return understood
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Take what an earlier process stored."""
+        self.translator.restore(kept)
+        self._kept = self.translator.kept
 
     def _flush(self) -> None:
         if self.link is not None:
@@ -117,7 +137,7 @@ class ForeignLink(Link):
             return
         at = now()
         self._machine.alive(self.attempt, at)
-        if not self._foreign.translator.heard(data, at):
+        if not self._foreign.heard(data, at):
             self._owner_of_dialect.trace("client.not_understood", {"bytes": len(data)})
         self.flush(proof=True)
 

@@ -19,7 +19,7 @@ from functools import partial
 from random import Random
 from typing import Any, Protocol
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, json
 
 from heartline.core import effects
 from heartline.core.client import ClientMachine
@@ -33,7 +33,7 @@ from heartline.transports.clock import now
 from .bus import Bus
 from .durable import Durable
 from .feed import Feed
-from .foreign import Foreign, ForeignLink
+from .foreign import KEPT, Foreign, ForeignLink
 from .items import Since, place_of
 from .lane import cancel, wait_ended
 from .links import Dialler, Link
@@ -287,6 +287,11 @@ class Shell:
         feed = self.feeds.get(channel)
         return UNSET if feed is None else feed.args
 
+    def keep(self, kept: Mapping[str, Any]) -> None:
+        """Store what a login gave to keep, if there is a file."""
+        if self.durable is not None:
+            self.durable.mark({KEPT: json.encode(kept).decode()})
+
     def follow(self, channel: str, since: Since, args: object = None) -> Feed:
         """Subscribe. Raises ValueError and ConnectionClosed."""
         cursor, place = place_of(since)
@@ -360,6 +365,9 @@ class Shell:
             raise ConnectionClosed("closed while its outbox was being opened")
         self.machine.restore(saved)
         self.outcomes.restore(saved.messages)
+        kept = durable.marks.get(KEPT)
+        if self.foreign is not None and kept is not None:
+            self.foreign.restore(json.decode(kept, type=dict[str, Any]))
 
     def close(self, *, end: bool = False, marks: Mapping[str, str] | None = None) -> None:
         """Leave at once and for good. Sockets and tasks are gone after `wait_gone`. `marks`: what stays at the end."""

@@ -113,9 +113,13 @@ class ClientTranslator:
         """messages that nobody understood"""
 
     @property
-    def kept(self) -> dict[str, Any]:
-        """What `$keep` stands for: what the last login gave to keep."""
-        return dict(self._desk.keep)
+    def kept(self) -> Mapping[str, Any]:
+        """What `$keep` stands for: what the last login gave to keep. Another value when that changed."""
+        return self._desk.keep
+
+    def restore(self, keep: Mapping[str, Any]) -> None:
+        """Take what an earlier process kept, where nothing was given."""
+        self._desk.keep = {**keep, **self._desk.keep}
 
     def drain(self) -> list[Output]:
         """Take what is to be done, in order. Do it before the next input."""
@@ -226,7 +230,8 @@ class ClientTranslator:
         hear = self._desk.hear
         found = hear(forms.ok, heard)
         if found is not None:
-            self._desk.keep |= found.get("keep", {})
+            if "keep" in found:
+                self._desk.keep = {**self._desk.keep, **found["keep"]}
             self._welcome(now)
             return True
         for form in forms.later:

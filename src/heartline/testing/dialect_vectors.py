@@ -143,7 +143,7 @@ class Player:
         if translator.ignored > before:
             done["ignored"] = True
         if "kept" in step:
-            done["kept"] = translator.kept
+            done["kept"] = dict(translator.kept)
         return done | {"deadline": translator.next_deadline()}
 
 
