@@ -48,7 +48,7 @@ function around<M extends Machine>(
     const { idempotent, target } = machine.outbox.messages.get(n)!;
     return [idempotent, target];
   };
-  const translator = makeTranslator(dialect, params, epoch, note, Date.now);
+  const translator = makeTranslator(dialect, params, epoch, note, now, Date.now);
   const effects: Effect[] = [];
   let on = 0; // the link it is on
   if (keep) translator.restore(keep);
@@ -79,12 +79,12 @@ function around<M extends Machine>(
     if (effect[0] === Do.TRANSMIT) {
       const [, attempt, frame] = effect;
       on = attempt;
-      translator.up(frame as unknown as UpFrame, now());
+      translator.up(frame as unknown as UpFrame);
       return carry(attempt, false);
     }
     if (effect[0] === Do.DROP) {
       const [, attempt, code] = effect;
-      if (code === Code.NORMAL) translator.goodbye(now());
+      if (code === Code.NORMAL) translator.goodbye();
       carry(attempt, false);
       left(attempt);
     }
@@ -105,13 +105,13 @@ function around<M extends Machine>(
     nextDeadline: () => Math.min(machine.nextDeadline(), translator.nextDeadline()),
     tick() {
       machine.tick();
-      translator.tick(now());
+      translator.tick();
       carry(on, false);
     },
     received(attempt, text) {
       const words = typeof text === "string";
       machine.alive(attempt, words);
-      if (words && !translator.heard(text, now())) effects.push([Do.IGNORED]);
+      if (words && !translator.heard(text)) effects.push([Do.IGNORED]);
       carry(attempt, true);
       if (translator.kept() !== kept) effects.push([Do.KEEP, (kept = translator.kept())]);
     },

@@ -2,7 +2,7 @@
  * A heartline.1 server to the client machine, a client of its own kind to a foreign server (protocol/DIALECTS.md §4).
  *
  * It lives over all links of one connection. Give it the machine's frames (`up`), what the socket brings (`heard`), the
- * end of a link (`lost`) and the time (`tick` at `nextDeadline()`); after each do what `drain()` returns, in order.
+ * end of a link (`lost`), and call `tick` at `nextDeadline()`; after each do what `drain()` returns, in order.
  *
  * - beats keep the dialect's own time, and nothing of one link is said on the next (vectors: client-*.json);
  * - what was written and not confirmed is said again or never, as its delivery says (vectors: client-*.json);
@@ -80,14 +80,15 @@ interface Follow {
 
 /**
  * One connection's translator. `epoch` names this process's count of offsets, and its made-up session; `wall` gives the
- * milliseconds since 1970 for a `now`; `canPing`: there are RFC 6455 pings.
+ * milliseconds since 1970, `now` the seconds of the connection's clock; `canPing`: there are RFC 6455 pings.
  */
 export function makeTranslator(
   dialect: Dialect,
   params: Vars,
   epoch: string,
   note: Note,
-  wall: (now: number) => number,
+  now: () => number,
+  wall: () => number,
   canPing = false,
 ) {
   const { beat, login, subscribe, events = [], opening = [], request } = dialect;
@@ -127,13 +128,22 @@ export function makeTranslator(
   // saying and hearing
 
   /** Values for a form that is said; null counts as absent. */
-  const values = (now: number, more: Found): Found =>
-    Object.assign({}, dialect.defaults, { param, keep, now_ms: wall(now) }, present(more));
+  const values = (more: Found): Found =>
+    Object.assign({}, dialect.defaults, { param, keep, now_ms: wall() }, present(more));
 
   /** Whether there was anything to say. Throws TypeError for data that cannot be said so. */
-  const speak = (form: Form, now: number, more: Found): boolean => {
-    const text = form === undefined ? form : say(form, values(now, more));
+  const speak = (form: Form, more: Found = { id: ++lastId }): boolean => {
+    const text = form === undefined ? form : say(form, values(more));
     return text !== undefined && !!outputs.push(text as string);
+  };
+
+  /** As `speak`: what is wrong, "" where it was said. */
+  const trySpeak = (form: Form, more: Found): string => {
+    try {
+      return speak(form, more) ? "" : NOTHING;
+    } catch (error) {
+      return (error as Error).message;
+    }
   };
 
   const hear = (form: Form, heard: Heard, known?: Found): Found | null =>
@@ -148,7 +158,7 @@ export function makeTranslator(
 
   // the login
 
-  const begin = ({ session, floor: least, cursors: wanted = [], login: payload }: Hello, now: number): void => {
+  const begin = ({ session, floor: least, cursors: wanted = [], login: payload }: Hello): void => {
     lost();
     resumed = session === epoch;
     if (!resumed) {
@@ -159,18 +169,13 @@ export function makeTranslator(
     forgetBelow();
     cursors = wanted;
     stage = Stage.LOGIN;
-    listen(now);
-    if (says) due = beat!.first ? now : now + interval;
-    let asked = false;
-    try {
-      if (login && (Object.keys(present({ payload })).length || !uses(login.say, "login"))) {
-        asked = speak(login.say, now, { login: payload, id: ++lastId }) && login.ok !== undefined;
-      }
-    } catch (error) {
-      refuse("login_refused", `login: ${(error as Error).message}`, false);
-    }
-    if (!asked) welcome(now);
-    tickBeat(now);
+    listen();
+    if (says) due = beat!.first ? now() : now() + interval;
+    const given = login && ((payload !== null && payload !== undefined) || !uses(login.say, "login"));
+    const wrong = given ? trySpeak(login!.say, { login: payload, id: ++lastId }) : NOTHING;
+    if (wrong && wrong !== NOTHING) refuse("login_refused", `login: ${wrong}`, false);
+    if (wrong || login!.ok === undefined) welcome();
+    tickBeat();
   };
 
   const refuse = (code: string, message: string, retry: number | false): void => {
@@ -179,13 +184,13 @@ export function makeTranslator(
   };
 
   /** Whether a verdict on the login is awaited. It is carried out; what comes before it is kept for later. */
-  const judged = (heard: Heard, now: number): boolean => {
+  const judged = (heard: Heard): boolean => {
     if (stage === Stage.OPEN) return false;
     const { ok, later, refused, banned } = login!;
     const accepted = hear(ok, heard);
     if (accepted) {
       if (accepted.keep) keep = Object.assign({}, keep, accepted.keep);
-      welcome(now);
+      welcome();
       return true;
     }
     for (const [verdict, forms = []] of [
@@ -207,7 +212,7 @@ export function makeTranslator(
     return true;
   };
 
-  const welcome = (now: number): void => {
+  const welcome = (): void => {
     if (!stage) return;
     stage = Stage.OPEN;
     const [, , place] = cursors.find(([, channel]) => channel === INBOX) || [];
@@ -228,82 +233,82 @@ export function makeTranslator(
       },
     ]);
     if (resumed && inbox.offset) logs.gap(inbox);
-    for (const form of opening) speak(form, now, { id: ++lastId });
-    for (const [r, channel, at] of cursors) if (channel !== INBOX) follow(r, channel, at, now);
+    for (const form of opening) speak(form);
+    for (const [r, channel, at] of cursors) if (channel !== INBOX) follow(r, channel, at);
     const kept = early.splice(0);
-    for (const heard of kept) take(heard, now);
+    for (const heard of kept) take(heard);
     if (kept.length === MOST_EARLY) logs.gap(inbox);
   };
 
   /** Hear one message; whether it was understood. */
-  const take = (heard: Heard, now: number): boolean => {
-    if (heardBeat(heard, now) || judged(heard, now) || heardOfFollows(heard, now) || answered(true, heard)) return true;
-    return [answered(false, heard), heardItems(heard, now), heardEvent(heard)].includes(true);
+  const take = (heard: Heard): boolean => {
+    if (heardBeat(heard) || judged(heard) || heardOfFollows(heard) || answered(true, heard)) return true;
+    return [answered(false, heard), heardItems(heard), heardEvent(heard)].includes(true);
   };
 
   // the heartbeat
 
   /** Something came: what only shows that it is quiet begins anew. */
-  const listen = (now: number): void => {
-    if (byServer) silent = now + interval + timeout;
-    if (quiet && says) due = now + interval;
+  const listen = (): void => {
+    if (byServer) silent = now() + interval + timeout;
+    if (quiet && says) due = now() + interval;
     late = false;
   };
 
-  const heardBeat = (heard: Heard, now: number): boolean => {
+  const heardBeat = (heard: Heard): boolean => {
     if (byServer) {
       const found = hear(beatForm, heard);
-      return !!found && (speak(answer, now, found), true);
+      return !!found && (speak(answer, found), true);
     }
     if (!hear(answer, heard)) return false;
-    if (beat!.after_answer) due = now + interval;
-    probed(({ id }) => hear(answer, heard, { id }), now);
+    if (beat!.after_answer) due = now() + interval;
+    probed(({ id }) => hear(answer, heard, { id }));
     return true;
   };
 
   /** One of the probes that are out was answered: what was said before it has arrived. */
-  const probed = (which: (probe: Probe) => unknown, now: number): void => {
+  const probed = (which: (probe: Probe) => unknown): void => {
     const i = out.findIndex(which);
     if (i < 0) return;
     const { mark: before, t } = out.splice(0, i + 1)[i]!;
     while (unproven.length && unproven[0]!.mark <= before) settle(unproven.shift()!, "reply", null);
-    if (unproven.length && !out.length) confirmSoon(now);
+    if (unproven.length && !out.length) confirmSoon();
     if (t !== undefined) down(["pong", t]);
   };
 
-  const confirmSoon = (now: number): void => {
-    confirm = Math.min(confirm, now + CONFIRM_AFTER);
+  const confirmSoon = (): void => {
+    confirm = Math.min(confirm, now() + CONFIRM_AFTER);
   };
 
   /** The machine wants to know whether the other end is there. Where nothing can show that, nobody is declared dead. */
-  const ping = (t: number | string, now: number): void => {
+  const ping = (t: number | string): void => {
     const last = out[out.length - 1];
     if (!proves) down(["pong", t]);
-    else if (!last || (last.t !== t && (last.t !== undefined || now - last.at >= FRESH))) probe(now, t);
+    else if (!last || (last.t !== t && (last.t !== undefined || now() - last.at >= FRESH))) probe(t);
     else last.t = t;
   };
 
-  const probe = (now: number, t?: number | string): void => {
+  const probe = (t?: number | string): void => {
     const id = ++lastId;
-    if (out.push({ id, at: now, mark, t }) > MOST_OUT) out.shift();
-    if (beats) speak(beatForm, now, { id });
+    if (out.push({ id, at: now(), mark, t }) > MOST_OUT) out.shift();
+    if (beats) speak(beatForm, { id });
     else outputs.push(["ping", `${id}`]);
   };
 
-  const tickBeat = (now: number): void => {
-    if (confirm <= now) {
+  const tickBeat = (): void => {
+    if (confirm <= now()) {
       confirm = Infinity;
-      if (!out.length) probe(now);
+      if (!out.length) probe();
     }
-    if (due <= now) {
-      if (beat!.after_answer) due = now + interval + timeout;
-      else due = (now - due < interval ? due : now) + interval;
-      if (beats) probe(now);
-      else speak(beatForm, now, { id: ++lastId });
+    if (due <= now()) {
+      if (beat!.after_answer) due = now() + interval + timeout;
+      else due = (now() - due < interval ? due : now()) + interval;
+      if (beats) probe();
+      else speak(beatForm);
     }
-    const over = now - silent;
+    const over = now() - silent;
     if (over >= 0) {
-      silent = now + timeout;
+      silent = now() + timeout;
       if (late || over <= Math.max(1, timeout / 2)) {
         silent = Infinity;
         leave("nothing was heard from the server");
@@ -321,7 +326,7 @@ export function makeTranslator(
   const partOf = (kind: Kind): Send | Request | null | undefined => (kind === "call" ? request : dialect.send);
 
   /** Say a message, or tell what became of it. */
-  const send = (kind: Kind, n: number, channel: string, event: string, data: string, now: number): void => {
+  const send = (kind: Kind, n: number, channel: string, event: string, data: string): void => {
     let message = messages.get(n)!;
     if (!message) {
       const part = partOf(kind)!;
@@ -339,19 +344,16 @@ export function makeTranslator(
     const followed = follows.get(message.known.channel);
     message.known = present(Object.assign(message.known, { id: ++lastId, sub: followed && followed.known.id }));
     highest = Math.max(highest, n);
-    try {
-      if (!speak(part.say, now, message.known)) return fail(message, "invalid", NOTHING);
-    } catch (error) {
-      return fail(message, "invalid", (error as Error).message);
-    }
+    const wrong = trySpeak(part.say, message.known);
+    if (wrong) return fail(message, "invalid", wrong);
     message.mark = ++mark;
     const { ok, within = 30 } = part as Send;
     if (ok !== undefined) {
-      if (!again && part !== request) message.due = now + within;
+      if (!again && part !== request) message.due = now() + within;
       waiting.push(message);
     } else if (again && proves) {
       unproven.push(message);
-      confirmSoon(now);
+      confirmSoon();
     } else {
       settle(message, "reply", null);
     }
@@ -379,24 +381,21 @@ export function makeTranslator(
 
   // channels
 
-  const follow = (r: number, channel: string, at: Place | undefined, now: number): void => {
+  const follow = (r: number, channel: string, at: Place | undefined): void => {
     const known = present({ channel, args: args.get(channel) });
     const one = { r, channel, at, known, stage: Followed.ASKED, due: Infinity, saidAgain: false, tries: 0 };
     logs.resume(logs.of(channel), at);
     follows.set(channel, one);
-    ask(one, now);
+    ask(one);
   };
 
-  const ask = (one: Follow, now: number): void => {
+  const ask = (one: Follow): void => {
     if (!subscribe) return deny(one, { code: "unspelt", message: "this dialect has no subscriptions" });
     one.known.id = one.known.sub = ++lastId;
     one.stage = Followed.ASKED;
-    one.due = now + (staleAfter || Infinity);
-    try {
-      if (!speak(subscribe.say, now, one.known)) return deny(one, { code: "invalid", message: NOTHING });
-    } catch (error) {
-      return deny(one, { code: "invalid", message: (error as Error).message });
-    }
+    one.due = now() + (staleAfter || Infinity);
+    const wrong = trySpeak(subscribe.say, one.known);
+    if (wrong) return deny(one, { code: "invalid", message: wrong });
     if (subscribe.ok === undefined) grant(one);
   };
 
@@ -415,17 +414,17 @@ export function makeTranslator(
     down(["no", r, why]);
   };
 
-  const unfollow = (channel: string, now: number): void => {
+  const unfollow = (channel: string): void => {
     const one = follows.get(channel);
     follows.delete(channel);
     if (!one || !one.stage || subscribe!.leave === undefined) return;
     one.known.id = ++lastId;
-    speak(subscribe!.leave, now, one.known);
+    speak(subscribe!.leave, one.known);
     leaving.push(one.known);
   };
 
   /** Whether this message is about a subscription, and no item of one; then it is dealt with. */
-  const heardOfFollows = (heard: Heard, now: number): boolean => {
+  const heardOfFollows = (heard: Heard): boolean => {
     if (!subscribe) return false;
     const i = leaving.findIndex((known) => hear(subscribe.left, heard, known));
     if (i >= 0) return !!leaving.splice(i, 1);
@@ -442,14 +441,14 @@ export function makeTranslator(
       } else {
         if (!hear(subscribe.ended, heard, known)) return false;
         one.stage = Followed.ENDED;
-        one.due = now + Math.min(2 ** one.tries++, LONGEST_WAIT);
+        one.due = now() + Math.min(2 ** one.tries++, LONGEST_WAIT);
       }
       return true;
     });
   };
 
   /** Hand an item to every subscription that it belongs to; whether there was one. */
-  const heardItems = (heard: Heard, now: number): boolean => {
+  const heardItems = (heard: Heard): boolean => {
     let ours = false;
     for (const one of follows.values()) {
       const found = one.stage ? hear(items, heard, one.known) : null;
@@ -458,7 +457,7 @@ export function makeTranslator(
       if (one.stage === Followed.ASKED) grant(one);
       one.tries = 0;
       one.saidAgain = false;
-      if (staleAfter) one.due = now + staleAfter;
+      if (staleAfter) one.due = now() + staleAfter;
       const name = nameOf(found.event === undefined ? "message" : found.event);
       if (name) logs.hand(logs.of(one.channel), name, dataOf(items, "data", found, heard), heard);
     }
@@ -474,9 +473,9 @@ export function makeTranslator(
     });
 
   /** Ask again for what was ended, or has not come. */
-  const tickFollows = (now: number): void => {
+  const tickFollows = (): void => {
     for (const one of [...follows.values()]) {
-      if (one.due > now) continue;
+      if (one.due > now()) continue;
       if (one.stage) {
         if (one.saidAgain) {
           one.due = Infinity;
@@ -485,7 +484,7 @@ export function makeTranslator(
         one.saidAgain = true;
       }
       one.at = [epoch, logs.of(one.channel).offset];
-      ask(one, now);
+      ask(one);
     }
   };
 
@@ -499,7 +498,7 @@ export function makeTranslator(
   };
 
   const check = (form: Form, given: Found): void => {
-    if (say(form, values(0, Object.assign({ id: 1, sub: 1 }, given))) === undefined) throw new TypeError(NOTHING);
+    if (say(form, values(Object.assign({ id: 1, sub: 1 }, given))) === undefined) throw new TypeError(NOTHING);
   };
 
   const spelt = <T>(part: T | null | undefined, what: string): T => {
@@ -536,57 +535,57 @@ export function makeTranslator(
     },
 
     /** One frame of the machine. A hello begins a link. */
-    up(frame: UpFrame, now: number): void {
-      if (frame[0] === "hello") return begin(frame[1], now);
+    up(frame: UpFrame): void {
+      if (frame[0] === "hello") return begin(frame[1]);
       if (stage !== Stage.OPEN) return;
       switch (frame[0]) {
         case "call":
         case "send":
-          return send(frame[0], frame[1], "", frame[2], frame[3], now);
+          return send(frame[0], frame[1], "", frame[2], frame[3]);
         case "pub":
-          return send(...frame, now);
+          return send(...frame);
         case "ping":
-          return ping(frame[1], now);
+          return ping(frame[1]);
         case "at":
           return logs.handled(logs.of(frame[1]), frame[2]);
         case "settled":
           floor = frame[1];
           return forgetBelow();
         case "sub":
-          return follow(frame[1], frame[2], frame[3], now);
+          return follow(frame[1], frame[2], frame[3]);
         case "unsub":
-          unfollow(frame[2], now);
+          unfollow(frame[2]);
       }
     },
 
     /** One message of the server; whether it was understood. */
-    heard(text: string, now: number): boolean {
+    heard(text: string): boolean {
       if (!stage) return true;
-      listen(now);
-      return take(read(text), now);
+      listen();
+      return take(read(text));
     },
 
     /** The pong to a ping that was asked for. */
-    pong(payload: string, now: number): void {
+    pong(payload: string): void {
       if (!stage) return;
-      listen(now);
-      if (!beats) probed(({ id }) => payload === `${id}`, now);
+      listen();
+      if (!beats) probed(({ id }) => payload === `${id}`);
     },
 
     /** Do what is due. */
-    tick(now: number): void {
+    tick(): void {
       if (!stage) return;
-      for (const message of waiting.filter((one) => one.due <= now)) {
+      for (const message of waiting.filter((one) => one.due <= now())) {
         waiting.splice(waiting.indexOf(message), 1);
         fail(message, "unknown", "nothing confirmed it in time");
       }
-      tickFollows(now);
-      tickBeat(now);
+      tickFollows();
+      tickBeat();
     },
 
     /** The link is about to be closed on purpose. */
-    goodbye(now: number): void {
-      if (stage === Stage.OPEN) speak(dialect.goodbye, now, { id: ++lastId });
+    goodbye(): void {
+      if (stage === Stage.OPEN) speak(dialect.goodbye);
     },
 
     /** Nobody waits for the reply to message n any more: it is settled, but keeps its place. */

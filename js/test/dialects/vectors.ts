@@ -69,38 +69,41 @@ export function dialectOf(written: Any): Dialect {
 /** Play one scenario; throws at the first step that does not do what is written. */
 export function play(scenario: Any): void {
   const { messages = {}, args = {} } = scenario.notes ?? {};
+  let at = 0;
   const translator = makeTranslator(
     dialectOf(scenario.dialect),
     scenario.params ?? {},
     scenario.epoch ?? "e",
     (n) => [messages[n]?.again ?? false, messages[n]?.channel ?? ""],
-    (now) => Math.round(now * 1000),
+    () => at,
+    () => Math.round(at * 1000),
     scenario.can_ping ?? true,
   );
   translator.restore(scenario.keep ?? {});
   for (const channel of Object.keys(args)) translator.follow(channel, args[channel]);
   let proven = false; // the shell's own
   for (const [i, step] of expand(scenario.steps).entries()) {
-    const { at, frame, payload, text, json, n } = step;
+    const { frame, payload, text, json, n } = step;
     let ignored = false;
+    at = step.at;
     switch (step.do) {
       case "up":
         if (frame[0] === "hello") proven = false;
-        translator.up(["call", "send", "pub"].includes(frame[0]) ? [...frame.slice(0, -1), JSON.stringify(frame.at(-1))] : frame, at);
+        translator.up(["call", "send", "pub"].includes(frame[0]) ? [...frame.slice(0, -1), JSON.stringify(frame.at(-1))] : frame);
         break;
       case "heard":
         proven = true;
-        ignored = !translator.heard(text ?? JSON.stringify(json), at);
+        ignored = !translator.heard(text ?? JSON.stringify(json));
         break;
       case "pong":
         proven = true;
-        translator.pong(payload, at);
+        translator.pong(payload);
         break;
       case "tick":
-        translator.tick(at);
+        translator.tick();
         break;
       case "goodbye":
-        translator.goodbye(at);
+        translator.goodbye();
         break;
       case "lost":
         translator.lost();
