@@ -23,7 +23,7 @@ function enter(who) {
     ...page.options,
     dialect,
     login: { memberId: who, token: "demo" },
-    on: { bind_ack: answered, cards: ({ data }) => had(data) },
+    on: { cards: ({ data }) => had(data) },
   });
   page.watch(conn);
   conn.onState(moved);
@@ -65,7 +65,8 @@ function bind(asked) {
   $("again").disabled = false;
 }
 
-function answered({ success, msg, data }) {
+function answered({ msgType, success, msg, data }) {
+  if (msgType !== "bind_ack") return;
   if (!success) {
     page.toast(t("notBound", { id: args ? args.cardId : "?", why: msg }), "bad");
     if (binding) binding.close(); // it would be said again on every link, and refused again

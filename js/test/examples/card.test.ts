@@ -114,6 +114,19 @@ describe("what goes wrong", () => {
     expect([host.dials, state(host)]).toEqual([1, "connected"]);
   });
 
+  test("a server that answers bindings in its own way is not taken for dead", async () => {
+    const { answer } = peer;
+    peer.answer = (socket, text) => {
+      if (JSON.parse(text).type === "bindCard") socket.send('{"msgType":"stored"}');
+      else answer(socket, text);
+    };
+    const host = start();
+    enter(host);
+    await until(() => state(host) === "connected");
+    await quiet(2.5);
+    expect([host.dials, state(host), host.errors]).toEqual([1, "connected", []]);
+  });
+
   test("a first connection that fails is tried again", async () => {
     peer.mode = "refuse";
     const host = start();

@@ -11,8 +11,8 @@ const { connect } = require("heartline");
 const { card } = require("heartline/dialects");
 
 // A mini program sees no protocol pings. The server answers bindings, and binding twice binds once: so the binding is
-// said again after eight seconds of silence, and the link given up after eight more.
-const dialect = { ...card, subscribe: { ...card.subscribe, items: { msgType: "bind_ack" }, stale_after: 8 } };
+// said again after eight seconds of silence, and the link given up after eight more. Whatever the server says is a sign.
+const dialect = { ...card, subscribe: { ...card.subscribe, items: { msgType: "$any" }, stale_after: 8 } };
 
 const { base, texts } = getApp().globalData;
 
@@ -45,7 +45,8 @@ Page({
     this.setData({ state, said: texts[state].replace("{why}", reason) });
   },
 
-  answered({ success, data, msg }) {
+  answered({ msgType, success, data, msg }) {
+    if (msgType !== "bind_ack") return;
     if (success) return this.setData({ card: data, status: texts.bound });
     this.setData({ card: null, status: texts.notBound.replace("{why}", msg) });
     this.binding.close(); // it would be refused on every link
