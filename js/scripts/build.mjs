@@ -34,6 +34,18 @@ const presets = {
   },
 };
 
+/** The names of properties given anew, the shortest to those that are used most. */
+function byUse(given, text, reserved) {
+  const uses = new Map();
+  for (const [word] of text.matchAll(/[A-Za-z_$][\w$]*/g)) uses.set(word, (uses.get(word) ?? 0) + 1);
+  const names = Object.keys(given).sort((a, b) => (uses.get(b.slice(1)) ?? 0) - (uses.get(a.slice(1)) ?? 0));
+  const letters = [..."tesinoracldhuvpfgmbkwyxzjqTESINORACLDHUVPFGMBKWYXZJQ_$"];
+  const free = [...letters, ...letters.slice(0, 26).flatMap((one) => letters.slice(0, 26).map((other) => one + other))].filter(
+    (name) => !reserved.includes(name) && !["do", "if", "in", "of"].includes(name),
+  );
+  return Object.fromEntries(names.map((name, i) => [name, free[i]]));
+}
+
 /** Bundle one entry and write it in both formats. */
 async function bundle(entry, out, properties) {
   const { outputFiles } = await build({
@@ -48,14 +60,19 @@ async function bundle(entry, out, properties) {
   });
   // one word for both is less to say, and `tsc` has seen to it that no constant changes
   const text = outputFiles[0].text.replace(/\bconst /g, "let ");
-  const { code } = await minify(text, {
-    ecma: 2017,
-    module: true,
-    toplevel: true,
-    compress: { passes: 3, unsafe_arrows: true, pure_getters: true, hoist_funs: true },
-    mangle: { properties },
-    format: { comments: false, preserve_annotations: entry.includes("presets") },
-  });
+  const small = (nameCache) =>
+    minify(text, {
+      ecma: 2017,
+      module: true,
+      toplevel: true,
+      compress: { passes: 3, unsafe_arrows: true, pure_getters: true, hoist_funs: true },
+      mangle: { properties: { ...properties } },
+      format: { comments: false, preserve_annotations: entry.includes("presets") },
+      nameCache,
+    });
+  const given = {};
+  await small(given);
+  const { code } = await small({ props: { props: byUse(given.props.props, text, properties.reserved ?? []) } });
   const exported = /export\{(.*)\};?\s*$/.exec(code);
   const members = exported[1].replace(/([\w$]+) as ([\w$]+)/g, "$2:$1");
   writeFileSync(`build/esm/${out}`, code);

@@ -51,7 +51,6 @@ export class Connection {
   private readonly _shell: Shell;
   private readonly _holders = new Set<unknown>();
   private _early = 0; // messages that wait for the store
-  private _earlyBytes = 0;
 
   constructor(
     url: string,
@@ -91,7 +90,7 @@ export class Connection {
 
   /** Resolves when messages flow. Rejects after `timeout` seconds, with `GaveUp`, and with what refused the connection. */
   connected(timeout?: number): Promise<void> {
-    return this._shell.until(() => this.state === "open" || this.state === "moving", timeout);
+    return this._shell.until(() => /open|moving/.test(this.state), timeout);
   }
 
   /** Resolves when every message has its outcome. Rejects as `connected`. */
@@ -104,7 +103,7 @@ export class Connection {
     const { messages, bytes } = this._shell.policy.outbox;
     return this._shell.until(() => {
       const machine = this._shell.machine();
-      return this.pending < messages && (machine ? machine.outbox.bytes : this._earlyBytes) < bytes;
+      return this.pending < messages && (!machine || machine.outbox.bytes < bytes);
     }, timeout);
   }
 
@@ -204,6 +203,7 @@ export class Connection {
     const shell = this._shell;
     const text = encodeJson("data", data);
     const { expires: expiresIn, delivery } = options;
+    if (expiresIn !== undefined) positives({ expires: expiresIn });
     const which = DELIVERIES.indexOf(delivery);
     if (which < 0) throw new TypeError(`delivery must be one of ${DELIVERIES}`);
     const refusal = shell.refusal();
@@ -211,14 +211,12 @@ export class Connection {
     const late = !shell.machine();
     if (late) {
       checkName(event, "event");
-      const { messages, bytes } = shell.policy.outbox;
-      if (this._early >= messages || this._earlyBytes + text.length > bytes) throw new OutboxFull(this._early, this._earlyBytes);
+      if (this._early >= shell.policy.outbox.messages) throw new OutboxFull(this._early, 0);
       this._early++;
-      this._earlyBytes += text.length;
     }
     const receipt = new Receipt(event, shell.deadEnd);
     shell.ready((machine) => {
-      this._early = this._earlyBytes = 0;
+      this._early = 0;
       if (receipt.outcome) return; // taken back before the store was read
       try {
         receipt.n = machine.send(kind, event, text, { target, expiresIn, idempotent: which ? which > 1 : undefined });
@@ -239,7 +237,7 @@ export class Connection {
       receipt.settle("expired", null, "not in time");
     } else if (receipts.delete(n)) {
       if (machine()!.withdraw(n)) receipt.settle("expired", null, "not in time");
-      else receipt.fail(new RequestTimeout("no reply in time, but it may still be handled", n));
+      else receipt.fail(new RequestTimeout("no reply in time", n));
       run();
     }
   }
@@ -320,5 +318,5 @@ function placeSince(since: SubscribeOptions<unknown>["since"]): [string | null, 
   if (since === undefined || since === "now") return;
   const { epoch, offset } = typeof since === "object" ? since : { epoch: null, offset: since === "beginning" ? 0 : since };
   if (Number.isInteger(offset) && offset >= 0) return [epoch, offset];
-  throw new RangeError("since must be 'now', 'beginning', a place or an offset");
+  throw new RangeError("since is no place");
 }

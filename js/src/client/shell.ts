@@ -363,7 +363,7 @@ export function makeShell(url: string, options: Options) {
     closing = false;
     const made = (saved: Saved | null): void => {
       if (mine !== generation) return;
-      const { name = "heartline-js", version = "0.1.0" } = options;
+      const { name = "heartline-js", version } = options;
       const id = instanceId();
       const make = (spelling: ClientCodec): ClientMachine => clientMachine(policy, spelling, random, id, now, saved, { name, version });
       machine = spoken ? spoken.machine(make, id, now, saved ? saved.keep : undefined) : make(codec);
@@ -468,5 +468,5 @@ export function makeShell(url: string, options: Options) {
 
 /** Random for each process. */
 function instanceId(): string {
-  return [0, 0].map(() => Math.random().toString(36).slice(2)).join("");
+  return `${Math.random()}${Math.random()}`;
 }

@@ -157,7 +157,7 @@ export class Subscription<T = unknown> {
 
   /** The next item; the one before counts as handled. For `for await`. */
   next(): Promise<Result<T>> {
-    if (this._options.onEntry) throw new TypeError("onEntry: it cannot be iterated as well");
+    if (this._options.onEntry) throw new TypeError("it has an onEntry");
     this._letGo();
     const { queue } = this._lane;
     return this._until(() => {
@@ -240,6 +240,6 @@ export class Subscription<T = unknown> {
     const { onEntry, onGap } = this._options;
     if (item.kind === "entry") return onEntry!(item);
     if (onGap) return onGap(item);
-    throw new Error(`${item.channel}: entries may be lost, and there is no onGap`);
+    throw new Error(`${item.channel}: a gap, and no onGap`);
   }
 }

@@ -9,7 +9,7 @@
  * - a `uni` that was stripped of its sockets, in a browser, means the browser's own (test: a stripped uni).
  */
 
-import { type Hint, isThenable, nothing, type Platform, type SmallSocket } from "../client/platform.js";
+import { type Hint, isThenable, type Platform, type SmallSocket } from "../client/platform.js";
 import { browser, watchPage } from "./browser.js";
 
 /** The socket of a mini program. */
@@ -57,19 +57,16 @@ export function miniProgram(api: MiniProgramApi): Platform {
 function taskSocket(api: MiniProgramApi, url: string, protocols: string[]): SmallSocket {
   let task: SocketTask | null = null;
   let left: { code?: number; reason?: string } | null = null;
-  const socket: SmallSocket = {
-    onopen: nothing,
-    onmessage: nothing,
-    onclose: nothing,
-    onerror: nothing,
+  // its handlers are there before anything happens
+  const socket = {
     send: (data) => task!.send({ data, fail }),
     close(code = 1000, reason = "") {
       left = { code, reason };
       if (task) task.close(left);
     },
-  };
+  } as SmallSocket;
   function fail(error: unknown): void {
-    void Promise.resolve().then(() => socket.onerror!(error)); // never before the handlers are set
+    void Promise.resolve().then(() => socket.onerror && socket.onerror(error)); // never before the handlers are set
   }
   const attach = (made: unknown): void => {
     if (!made) return fail({});

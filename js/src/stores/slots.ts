@@ -12,7 +12,7 @@ export interface Slot {
   release(): void;
 }
 
-const RELOAD_TAKES = 1000; // milliseconds until the page before this one has let go
+const RELOAD_TAKES = 20; // looks, 50 ms apart, until the page before this one has let go
 
 /** Take the slot this tab had, else the first that is free. */
 export async function takeSlot(name: string): Promise<Slot> {
@@ -20,13 +20,14 @@ export async function takeSlot(name: string): Promise<Slot> {
   if (!locks) return { name, release() {} };
   const key = `heartline/${name}`;
   const mine = session((tab) => tab.getItem(key));
-  if (mine) {
-    const slot = await tryLock(locks, mine, RELOAD_TAKES); // a duplicated tab finds it held
+  for (let i = 0; mine && i < RELOAD_TAKES; i++) {
+    const slot = await tryLock(locks, mine); // a duplicated tab finds it held
     if (slot) return slot;
+    await new Promise((then) => setTimeout(then, 50));
   }
   for (let i = 0; ; i++) {
     const free = i ? `${name}:${i}` : name;
-    const slot = await tryLock(locks, free, 0);
+    const slot = await tryLock(locks, free);
     if (slot) {
       session((tab) => tab.setItem(key, free));
       return slot;
@@ -34,17 +35,11 @@ export async function takeSlot(name: string): Promise<Slot> {
   }
 }
 
-function tryLock(locks: LockManager, name: string, wait: number): Promise<Slot | null> {
+function tryLock(locks: LockManager, name: string): Promise<Slot | null> {
   return new Promise((resolve) => {
-    const giveUp = new AbortController();
-    const timer = wait ? setTimeout(() => giveUp.abort(), wait) : undefined;
-    locks
-      .request(`heartline/${name}`, wait ? { signal: giveUp.signal } : { ifAvailable: true }, (lock) => {
-        clearTimeout(timer);
-        if (!lock) return resolve(null);
-        return new Promise<void>((release) => resolve({ name, release }));
-      })
-      .catch(() => resolve(null));
+    const taken = (lock: Lock | null): unknown =>
+      lock ? new Promise<void>((release) => resolve({ name, release })) : resolve(null);
+    locks.request(`heartline/${name}`, { ifAvailable: true }, taken).catch(() => resolve(null));
   });
 }
 
