@@ -20,6 +20,10 @@ test.each(["dist/esm/index.js", "dist/cjs/index.js"])("the size of %s", (path) =
   expect(gzipSync(text(path), { level: 9 }).length).toBeLessThanOrEqual(14_000);
 });
 
+test.each(["dist/esm/dialects.js", "dist/cjs/dialects.js"])("the size of %s", (path) => {
+  expect(gzipSync(text(path), { level: 9 }).length).toBeLessThanOrEqual(6_900);
+});
+
 test.each([
   ["heartline", source],
   ["heartline/dialects", dialects],
@@ -31,7 +35,7 @@ test.each([
 });
 
 test("what is shipped is ES2017 and asks for nothing", () => {
-  for (const path of ["dist/esm/index.js", "dist/cjs/index.js"]) {
+  for (const path of ["dist/esm/index.js", "dist/cjs/index.js", "dist/esm/dialects.js", "dist/cjs/dialects.js"]) {
     const code = text(path);
     expect(code).not.toMatch(/\?\?|\?\.[a-zA-Z[(]|for await|\bglobalThis\b|\bBigInt\b|\bTextEncoder\b|catch\{/);
     expect(code).not.toMatch(/\brequire\(|\bimport[ ({"]/);
