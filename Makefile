@@ -48,10 +48,13 @@ test: lint smoke vitest pytest ## everything a change has to pass: lint, types, 
 packages: ## install by apt what the tests drive, where that may be done; else tell
 	@scripts/system_packages
 
-pytest: setup js packages ## only the tests of Python, the examples and the pages, documentation included
+uniapp: js ## build the uni-app project of the trades example, for H5 and for WeChat
+	$(NODE) node examples/trades/uniapp/build.mjs h5 mp-weixin
+
+pytest: setup js uniapp packages ## only the tests of Python, the examples and the pages, documentation included
 	$(NODE) $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-vitest: setup js ## only the tests of the TypeScript client and the mini programs
+vitest: setup js uniapp ## only the tests of the TypeScript client and the mini programs
 	cd js && ../$(NODE) npm run --silent types && ../$(NODE) npx vitest run
 
 browsers: setup ## tell which of the browsers that tests drive are missing, and how to get them
