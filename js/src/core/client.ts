@@ -114,7 +114,8 @@ export function clientMachine(
       outbox.expire(now());
       tellFloor(false);
       for (let message; (message = outbox.nextToWrite()); ) {
-        const { n, kind, event, target, data } = message;
+        const { n, kind, event, target } = message;
+        const data = JSON.parse(message.data);
         const text = codec.encode(kind === "pub" ? [kind, n, target, event, data] : [kind, n, event, data]);
         if (text.length * 3 > largest && bytesOf(text) > largest) {
           outbox.settle(n, "rejected", { code: "too_big", message: `above the server's limit of ${largest} bytes` });

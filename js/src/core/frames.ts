@@ -105,12 +105,12 @@ export type DownFrame =
   | ["ping", t: number | string]
   | ["pong", t: number | string];
 
-/** What a client says. The data of `call`, `send` and `pub`, their last element, is JSON text. */
+/** What a client says. */
 export type UpFrame =
   | ["hello", Hello]
   | ["login", Json]
-  | ["call" | "send", n: number, event: string, data: string]
-  | ["pub", n: number, channel: string, event: string, data: string]
+  | ["call" | "send", n: number, event: string, data: Json]
+  | ["pub", n: number, channel: string, event: string, data: Json]
   | ["settled", floor: number]
   | ["sub", ...Cursor]
   | ["unsub", r: number, channel: string]

@@ -105,12 +105,7 @@ export const UP: Readonly<Record<string, readonly Check[]>> = /* @__PURE__ */ ((
 export const native: ClientCodec = {
   protocols: ["heartline.1"],
 
-  encode(frame: UpFrame): string {
-    const [kind] = frame;
-    if (kind !== "call" && kind !== "send" && kind !== "pub") return JSON.stringify(frame);
-    const head = JSON.stringify(frame.slice(0, -1)); // the rest is JSON already
-    return `${head.slice(0, -1)},${frame[frame.length - 1]}]`;
-  },
+  encode: (frame: UpFrame) => JSON.stringify(frame),
 
   decode(text: string): DownFrame {
     return readFrame(DOWN, text) as DownFrame;

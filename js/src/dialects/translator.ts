@@ -326,12 +326,12 @@ export function makeTranslator(
   const partOf = (kind: Kind): Send | Request | null | undefined => (kind === "call" ? request : dialect.send);
 
   /** Say a message, or tell what became of it. */
-  const send = (kind: Kind, n: number, channel: string, event: string, data: string): void => {
+  const send = (kind: Kind, n: number, channel: string, event: string, data: Json): void => {
     let message = messages.get(n)!;
     if (!message) {
       const part = partOf(kind)!;
       const [again, target] = note(n);
-      const known = { event, data: JSON.parse(data), channel: channel || target || null };
+      const known = { event, data, channel: channel || target || null };
       message = { n, again, part, known, mark: 0, due: Infinity };
       if (!part) return fail(message, "unspelt", "this dialect has no such message");
       messages.set(n, message);

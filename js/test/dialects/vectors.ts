@@ -89,7 +89,7 @@ export function play(scenario: Any): void {
     switch (step.do) {
       case "up":
         if (frame[0] === "hello") proven = false;
-        translator.up(["call", "send", "pub"].includes(frame[0]) ? [...frame.slice(0, -1), JSON.stringify(frame.at(-1))] : frame);
+        translator.up(frame);
         break;
       case "heard":
         proven = true;
