@@ -48,26 +48,20 @@ function around<M extends Machine>(
     const { idempotent, target } = machine.outbox.messages.get(n)!;
     return [idempotent, target];
   };
-  const translator = makeTranslator(dialect, params, epoch, note, now, Date.now);
   const effects: Effect[] = [];
   let on = 0; // the link it is on
+  let proof = false; // what it does is what the other end said, and does not follow from saying something
+  const translator = makeTranslator(dialect, params, epoch, note, now, Date.now, {
+    write: (text) => void effects.push([Do.TRANSMIT, on, text]),
+    down: (frame) => machine.received(on, frame as DownFrame, proof),
+    leave(reason) {
+      translator.lost();
+      effects.push([Do.DROP, on, Code.PEER_SILENT, reason]);
+      machine.lost(on, Code.PEER_SILENT, reason);
+    },
+  });
   if (keep) translator.restore(keep);
   let kept = translator.kept();
-
-  /** Do what the translator wants. `proof`: it is what the other end said, and not what follows from saying something. */
-  const carry = (attempt: number, proof: boolean): void => {
-    for (const output of translator.drain()) {
-      if (typeof output === "string") {
-        effects.push([Do.TRANSMIT, attempt, output]);
-      } else if (output[0] === "leave") {
-        left(attempt);
-        effects.push([Do.DROP, attempt, Code.PEER_SILENT, output[1]]);
-        machine.lost(attempt, Code.PEER_SILENT, output[1]);
-      } else if (output[0] !== "ping") {
-        machine.received(attempt, output as DownFrame, proof);
-      }
-    }
-  };
 
   /** This link is gone, or is about to be left. */
   const left = (attempt: number): void => {
@@ -79,13 +73,11 @@ function around<M extends Machine>(
     if (effect[0] === Do.TRANSMIT) {
       const [, attempt, frame] = effect;
       on = attempt;
-      translator.up(frame as unknown as UpFrame);
-      return carry(attempt, false);
+      return translator.up(frame as unknown as UpFrame);
     }
     if (effect[0] === Do.DROP) {
       const [, attempt, code] = effect;
       if (code === Code.NORMAL) translator.goodbye();
-      carry(attempt, false);
       left(attempt);
     }
     if (effect[0] === Do.SETTLE) {
@@ -106,13 +98,13 @@ function around<M extends Machine>(
     tick() {
       machine.tick();
       translator.tick();
-      carry(on, false);
     },
     received(attempt, text) {
       const words = typeof text === "string";
       machine.alive(attempt, words);
+      proof = true;
       if (words && !translator.heard(text)) effects.push([Do.IGNORED]);
-      carry(attempt, true);
+      proof = false;
       if (translator.kept() !== kept) effects.push([Do.KEEP, (kept = translator.kept())]);
     },
     alive: machine.alive,
@@ -128,7 +120,6 @@ function around<M extends Machine>(
     withdraw(n) {
       const unwritten = machine.withdraw(n);
       if (!unwritten) translator.forget(n);
-      carry(on, false);
       return unwritten;
     },
     subscribe(channel, place, args) {

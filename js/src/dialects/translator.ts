@@ -2,7 +2,7 @@
  * A heartline.1 server to the client machine, a client of its own kind to a foreign server (protocol/DIALECTS.md §4).
  *
  * It lives over all links of one connection. Give it the machine's frames (`up`), what the socket brings (`heard`), the
- * end of a link (`lost`), and call `tick` at `nextDeadline()`; after each do what `drain()` returns, in order.
+ * end of a link (`lost`), and call `tick` at `nextDeadline()`.
  *
  * - beats keep the dialect's own time, and nothing of one link is said on the next (vectors: client-*.json);
  * - what was written and not confirmed is said again or never, as its delivery says (vectors: client-*.json);
@@ -17,8 +17,17 @@ import { type Form, type Found, type Heard, match, read, say, uses, type Vars } 
 import { makeLogs } from "./logs.js";
 import type { Delivery, Dialect, Request, Send, Subscribe } from "./spec.js";
 
-/** What is to be done: write a text, give the machine a frame, leave the link, or ping as RFC 6455 has it. */
-export type Output = string | DownFrame | ["leave", reason: string] | ["ping", payload: string];
+/** What is done for it, at once. */
+export interface Host {
+  /** Write this message to the link. */
+  write(text: string): void;
+  /** Give the machine this frame, as if its server had sent it. The machine does not answer before this input is over. */
+  down(frame: DownFrame): void;
+  /** Leave the link, whose other end is gone. */
+  leave(reason: string): void;
+  /** Ping as RFC 6455 has it, where that is possible; tell `pong` when it is answered. */
+  ping?(payload: string): void;
+}
 
 /** Of message n: whether it may be said again, and its channel. */
 export type Note = (n: number) => [again: boolean, channel: string];
@@ -80,7 +89,7 @@ interface Follow {
 
 /**
  * One connection's translator. `epoch` names this process's count of offsets, and its made-up session; `wall` gives the
- * milliseconds since 1970, `now` the seconds of the connection's clock; `canPing`: there are RFC 6455 pings.
+ * milliseconds since 1970, `now` the seconds of the connection's clock.
  */
 export function makeTranslator(
   dialect: Dialect,
@@ -89,7 +98,7 @@ export function makeTranslator(
   note: Note,
   now: () => number,
   wall: () => number,
-  canPing = false,
+  { write, down, leave, ping: pingOut }: Host,
 ) {
   const { beat, login, subscribe, events = [], opening = [], request } = dialect;
   const { items, stale_after: staleAfter } = subscribe || ({} as Subscribe);
@@ -97,9 +106,8 @@ export function makeTranslator(
   const byServer = by === "server";
   const says = !byServer && beatForm !== undefined;
   const beats = says && answer !== undefined;
-  const proves = beats || (canPing && !!beat && beat.probe !== false);
+  const proves = beats || (!!pingOut && !!beat && beat.probe !== false);
   const param = Object.assign({}, dialect.params, params);
-  const outputs: Output[] = [];
   const args = new Map<string, Json>();
   let keep: Readonly<Record<string, Json>> = {};
   let lastId = 0;
@@ -134,7 +142,8 @@ export function makeTranslator(
   /** Whether there was anything to say. Throws TypeError for data that cannot be said so. */
   const speak = (form: Form, more: Found = { id: ++lastId }): boolean => {
     const text = form === undefined ? form : say(form, values(more));
-    return text !== undefined && !!outputs.push(text as string);
+    if (text !== undefined) write(text as string);
+    return text !== undefined;
   };
 
   /** As `speak`: what is wrong, "" where it was said. */
@@ -148,10 +157,6 @@ export function makeTranslator(
 
   const hear = (form: Form, heard: Heard, known?: Found): Found | null =>
     form === undefined || form === null ? null : match(form, heard, Object.assign({ param }, known));
-
-  const down = (frame: DownFrame): void => void outputs.push(frame);
-
-  const leave = (reason: string): void => void outputs.push(["leave", reason]);
 
   const logs = makeLogs(epoch, down);
   const inbox = logs.of(INBOX);
@@ -292,7 +297,7 @@ export function makeTranslator(
     const id = ++lastId;
     if (out.push({ id, at: now(), mark, t }) > MOST_OUT) out.shift();
     if (beats) speak(beatForm, { id });
-    else outputs.push(["ping", `${id}`]);
+    else pingOut!(`${id}`);
   };
 
   const tickBeat = (): void => {
@@ -494,7 +499,7 @@ export function makeTranslator(
     due = confirm = silent = Infinity;
     mark = 0;
     follows.clear();
-    for (const list of [out, waiting, unproven, leaving, outputs, early]) list.length = 0;
+    for (const list of [out, waiting, unproven, leaving, early]) list.length = 0;
   };
 
   const check = (form: Form, given: Found): void => {
@@ -508,7 +513,6 @@ export function makeTranslator(
 
   return {
     lost,
-    drain: (): Output[] => outputs.splice(0),
 
     /** What `$keep` stands for. */
     kept: () => keep,

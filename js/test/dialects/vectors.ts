@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { match, read, say } from "../../src/dialects/forms.js";
 import * as presets from "../../src/dialects/presets.js";
 import type { Dialect } from "../../src/dialects/spec.js";
-import { makeTranslator, type Output } from "../../src/dialects/translator.js";
+import { type Host, makeTranslator } from "../../src/dialects/translator.js";
 import { checkForm } from "../../src/testing/check.js";
 import { expand, same } from "../core/vectors.js";
 
@@ -70,6 +70,13 @@ export function dialectOf(written: Any): Dialect {
 export function play(scenario: Any): void {
   const { messages = {}, args = {} } = scenario.notes ?? {};
   let at = 0;
+  const outputs: Any[] = [];
+  const host: Host = {
+    write: (text) => outputs.push(["say", text]),
+    down: (frame) => outputs.push(["down", JSON.parse(JSON.stringify(frame))]),
+    leave: () => outputs.push(["leave"]),
+  };
+  if (scenario.can_ping ?? true) host.ping = (payload) => outputs.push(["ping", payload]);
   const translator = makeTranslator(
     dialectOf(scenario.dialect),
     scenario.params ?? {},
@@ -77,7 +84,7 @@ export function play(scenario: Any): void {
     (n) => [messages[n]?.again ?? false, messages[n]?.channel ?? ""],
     () => at,
     () => Math.round(at * 1000),
-    scenario.can_ping ?? true,
+    host,
   );
   translator.restore(scenario.keep ?? {});
   for (const channel of Object.keys(args)) translator.follow(channel, args[channel]);
@@ -116,7 +123,7 @@ export function play(scenario: Any): void {
     }
     const deadline = translator.nextDeadline();
     const done: Any = {
-      expect: withoutWords(translator.drain().map(neutral)),
+      expect: withoutWords(outputs.splice(0)),
       deadline: deadline === Infinity ? null : deadline,
       ignored: ignored || undefined,
       kept: step.kept && translator.kept(),
@@ -137,12 +144,4 @@ function withoutWords(outputs: Any[] = []): Any[] {
   return outputs.map((output) =>
     output[0] === "down" && output[1][2]?.code === "invalid" ? ["down", [...output[1].slice(0, 2), "invalid"]] : output,
   );
-}
-
-/** One output as the vectors write it. */
-function neutral(output: Output): Any[] {
-  if (typeof output === "string") return ["say", output];
-  if (output[0] === "leave") return ["leave"];
-  if (output[0] === "ping") return [...output];
-  return ["down", JSON.parse(JSON.stringify(output))];
 }
