@@ -51,7 +51,7 @@ class Stage:
         self._thread = threading.Thread(target=self._loop.run_forever, name="browser tests")
         self._things = AsyncExitStack()
         self._chromium: playwright.Browser | None = None
-        self._gallery = ""
+        self._gallery: Gallery | None = None
         self._browsers: dict[str, Browser] = {}
 
     def start(self) -> None:
@@ -86,11 +86,10 @@ class Stage:
             self._things.push_async_callback(self._chromium.close)
         return self._chromium
 
-    async def gallery(self) -> str:
-        """The address of `heartline demo`."""
-        if not self._gallery:
-            gallery = await self._things.enter_async_context(Gallery("127.0.0.1", 0))
-            self._gallery = gallery.url
+    async def gallery(self) -> Gallery:
+        """What `heartline demo` serves."""
+        if self._gallery is None:
+            self._gallery = await self._things.enter_async_context(Gallery("127.0.0.1", 0))
         return self._gallery
 
     @property

@@ -35,7 +35,7 @@ async def use(tab: Tab, address: str, script: str, **values: object) -> None:
 
 
 async def test_every_page_does_what_it_is_for(stage: Stage, browser: str) -> None:
-    home, mark = await stage.gallery(), uuid.uuid4().hex[:6]
+    home, mark = (await stage.gallery()).url, uuid.uuid4().hex[:6]
     tab = await (await stage.browser(browser)).tab(home)
     await use(tab, home, "await until(() => document.querySelectorAll('#cards a').length === 6)")
     native = """
@@ -91,7 +91,7 @@ async def test_every_page_does_what_it_is_for(stage: Stage, browser: str) -> Non
 
 
 async def test_a_frozen_link_is_replaced(stage: Stage, browser: str) -> None:
-    home, mark = await stage.gallery(), uuid.uuid4().hex[:6]
+    home, mark = (await stage.gallery()).url, uuid.uuid4().hex[:6]
     tab = await (await stage.browser(browser)).tab(home)
     frozen = """
         await until(() => fact("openLinks") === "1");

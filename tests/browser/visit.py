@@ -9,10 +9,12 @@ import re
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Locator, Page, WebSocket, expect
 
+from heartline.demo import Gallery
+from heartline.faults import Group
 from tests.browser.stage import Stage
 from tests.browser.tab import PATIENCE
 
@@ -30,11 +32,16 @@ class Wire:
         self.url = socket.url
         self.up: list[str | bytes] = []
         self.down: list[str | bytes] = []
+        self.over = False
         socket.on("framesent", self._sent)
         socket.on("framereceived", self._received)
+        socket.on("close", self._ended)
 
     def _sent(self, payload: str | bytes) -> None:
         self.up.append(payload)
+
+    def _ended(self, _: WebSocket) -> None:
+        self.over = True
 
     def _received(self, payload: str | bytes) -> None:
         self.down.append(payload)
@@ -47,13 +54,15 @@ class Visit:
         self._stage = stage
         self._options = {"viewport": DESKTOP, "locale": "en-GB", **options}
         self._context: BrowserContext
+        self._gallery: Gallery
         self.problems: list[str] = []
         self._wires: list[Wire] = []
         self.home = ""
 
     async def __aenter__(self) -> Self:
         browser = await self._stage.chromium()
-        self.home = await self._stage.gallery()
+        self._gallery = await self._stage.gallery()
+        self.home = self._gallery.url
         self._context = await browser.new_context(**self._options)
         self._context.set_default_timeout(1000 * PATIENCE)
         self._context.on("console", self._said)
@@ -81,6 +90,11 @@ class Visit:
     def wires(self, path: str) -> list[Wire]:
         """The WebSockets there were to this path, oldest first."""
         return [wire for wire in self._wires if urlsplit(wire.url).path == path]
+
+    def network(self, path: str) -> Group:
+        """The network of the page that dials this path, to be broken as its panel does not offer."""
+        (page,) = parse_qs(urlsplit(self.wires(path)[-1].url).query)["page"]
+        return self._gallery.proxy.group(page)
 
     def _said(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not _SOCKETS.search(message.text):
