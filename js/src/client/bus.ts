@@ -113,7 +113,6 @@ export function makeBus(handled: (arrival: Arrival) => void, trace: (what: strin
     /** Register a handler; returns what removes it. */
     on(event: string, handler: Handler, once = false): () => void {
       if (!OWN.includes(event)) checkName(event, "event");
-      if (typeof handler !== "function") throw new TypeError("handler must be a function");
       const one = { handler, once };
       registered.set(event, [...of(event), one]);
       return () => remove(event, one);

@@ -22,8 +22,6 @@ import { Scope } from "./scope.js";
 import { makeShell, type Shell } from "./shell.js";
 import { Feed, type SubscribeOptions, Subscription } from "./subscription.js";
 
-const DELIVERIES: (Delivery | undefined)[] = [undefined, "at_most_once", "at_least_once"];
-
 /** How to send. `expires`: seconds after which it is not worth sending any more. `delivery`: "at_most_once" as a rule. */
 export interface SendOptions {
   readonly expires?: number | undefined;
@@ -204,8 +202,6 @@ export class Connection {
     const text = encodeJson("data", data);
     const { expires: expiresIn, delivery } = options;
     if (expiresIn !== undefined) positives({ expires: expiresIn });
-    const which = DELIVERIES.indexOf(delivery);
-    if (which < 0) throw new TypeError(`delivery must be one of ${DELIVERIES}`);
     const refusal = shell.refusal();
     if (refusal) throw refusal;
     const late = !shell.machine();
@@ -219,7 +215,7 @@ export class Connection {
       this._early = 0;
       if (receipt.outcome) return; // taken back before the store was read
       try {
-        receipt.n = machine.send(kind, event, text, { target, expiresIn, idempotent: which ? which > 1 : undefined });
+        receipt.n = machine.send(kind, event, text, { target, expiresIn, idempotent: delivery && delivery === "at_least_once" });
         shell.receipts.set(receipt.n, receipt);
       } catch (error) {
         if (!late) throw error;

@@ -5,7 +5,6 @@
  * - one that was left says nothing any more, and is closed also where it opens late (test: a left dial is closed).
  */
 
-import { cut } from "../core/text.js";
 import type { SmallSocket } from "./platform.js";
 
 /** What is told of a socket. */
@@ -24,6 +23,7 @@ export interface Link {
 }
 
 const CODES_OF_APPLICATIONS = 3000;
+const LONGEST_REASON = 40; // characters, which are 120 bytes at most
 const LOST = "the connection was lost";
 
 /** Listen to a socket that was just made. */
@@ -70,7 +70,7 @@ export function linkOf(socket: SmallSocket, events: LinkEvents): Link {
     },
     leave(code, reason) {
       over = true;
-      farewell = [code < CODES_OF_APPLICATIONS && code !== 1000 ? 4200 : code, cut(reason, 120)];
+      farewell = [code < CODES_OF_APPLICATIONS && code !== 1000 ? 4200 : code, reason.slice(0, LONGEST_REASON)];
       close();
     },
   };

@@ -45,8 +45,7 @@ export interface Options extends PolicyOptions {
 }
 
 /** Throw unless a WebSocket can be opened there. */
-export function checkUrl(url: unknown): string {
-  if (typeof url !== "string") throw new TypeError("url must be a string");
+export function checkUrl(url: string): string {
   if (/^wss?:\/\/[^/?#@]+([/?][^#]*)?$/i.test(url)) return url;
   throw new RangeError("url must be ws:// or wss:// with a host, without credentials and '#'");
 }

@@ -56,30 +56,27 @@ export interface PolicyOptions {
 }
 
 const LONGEST_BEAT = 86400;
-const FULL = ["refuse", "drop_oldest"];
 
 /** A whole policy out of the parts given. Throws RangeError naming the part. */
 export function makePolicy(given: PolicyOptions = {}): ClientPolicy {
   const { heartbeat = null, connectTimeout = 10, helloTimeout = 10, maxAttempts = null } = given;
   const backOff = Object.assign({ base: 0.25, cap: 30, stable: 30 }, given.backOff);
-  const outbox = Object.assign({ messages: 10_000, bytes: 16 << 20, full: FULL[0] as Full }, given.outbox);
+  const outbox: OutboxLimits = Object.assign({ messages: 10_000, bytes: 16 << 20, full: "refuse" as Full }, given.outbox);
   const { base, cap, stable } = backOff;
-  const { messages, bytes, full } = outbox;
+  const { messages, bytes } = outbox;
   positives({ connectTimeout, helloTimeout, maxAttempts: maxAttempts === null ? 1 : maxAttempts });
-  positives({ base, cap, stable }, "backOff.");
-  positives({ messages, bytes }, "outbox.");
-  positives(heartbeat || {}, "heartbeat.", LONGEST_BEAT);
+  positives({ base, cap, stable, messages, bytes });
+  positives(heartbeat || {}, LONGEST_BEAT);
   if (cap < base) throw new RangeError("backOff.cap is below backOff.base");
-  if (!FULL.includes(full)) throw new RangeError(`outbox.full must be one of ${FULL}`);
   return { heartbeat, backOff, outbox, connectTimeout, helloTimeout, maxAttempts };
 }
 
 /** Throw unless all of these are finite numbers above 0 and not above `most`. */
-export function positives(parts: object, before = "", most = Number.MAX_VALUE): void {
+export function positives(parts: object, most = Number.MAX_VALUE): void {
   for (const name of Object.keys(parts)) {
     const value = (parts as Record<string, unknown>)[name];
     if (typeof value !== "number" || !(value > 0 && value <= most)) {
-      throw new RangeError(`${before}${name} must be a number above 0 and at most ${most}`);
+      throw new RangeError(`${name} must be a number above 0, at most ${most}`);
     }
   }
 }

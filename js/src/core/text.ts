@@ -15,9 +15,3 @@ export function bytesOf(text: string): number {
   for (const char of text) bytes += char < "\u0080" ? 1 : char < "\u0800" ? 2 : char.length + 2;
   return bytes;
 }
-
-/** The beginning of `text`, at most `most` bytes. */
-export function cut(text: string, most: number): string {
-  while (bytesOf(text) > most) text = text.slice(0, -1);
-  return text;
-}

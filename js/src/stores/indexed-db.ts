@@ -23,9 +23,8 @@ export function indexedDBStore(name = "main"): Store {
       const opening = indexedDB.open(`heartline/${slot.name}`);
       opening.onupgradeneeded = () => opening.result.createObjectStore("kept");
       db = await done(opening);
-      const [keys, values] = await Promise.all([done(table("readonly").getAllKeys()), done(table("readonly").getAll())]);
       const kept: Record<string, string> = Object.create(null);
-      keys.forEach((key, i) => (kept[String(key)] = values[i]));
+      for (const [key, value] of await done(table("readonly").getAll())) kept[key] = value;
       return kept;
     },
     write(changes) {
@@ -33,7 +32,7 @@ export function indexedDBStore(name = "main"): Store {
         const kept = table("readwrite");
         for (const [key, value] of changes) {
           if (value === null) kept.delete(key);
-          else kept.put(value, key);
+          else kept.put([key, value], key);
         }
         if (kept.transaction.commit) kept.transaction.commit(); // at once: the page may go any moment
         kept.transaction.oncomplete = () => resolve();

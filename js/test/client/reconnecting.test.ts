@@ -99,12 +99,19 @@ describe("dialling", () => {
   test("connect refuses nonsense", () => {
     const world = new World();
     const url = (text: unknown) => () => shared(text as string, world.options());
-    expect(url(1)).toThrow(TypeError);
-    for (const text of ["", "http://h/", "ws:///x", "ws://a:b@h/", "ws://h/#x"]) expect(url(text), text).toThrow(RangeError);
+    for (const text of [1, "", "http://h/", "ws:///x", "ws://a:b@h/", "ws://h/#x"]) expect(url(text), String(text)).toThrow(RangeError);
     expect(() => world.connect({ connectTimeout: 0 })).toThrow("connectTimeout");
     expect(() => world.connect({ login: BigInt(1) })).toThrow("login");
     expect(() => world.connect({ backOff: { cap: 0.1 } })).toThrow("cap");
   });
+});
+
+test("the reason of a close is one that fits", () => {
+  const world = new World();
+  world.connect();
+  world.last.open().say(["refused", { code: "full", message: "满".repeat(300), retry: 1 }]);
+  expect(world.last.closed!.reason).toContain("refused: full");
+  expect(Buffer.byteLength(world.last.closed!.reason!)).toBeLessThanOrEqual(123);
 });
 
 describe("closing", () => {
@@ -217,7 +224,6 @@ describe("sending", () => {
     expect(world.last.said).toEqual([["send", 2, "seen", 2]]);
     world.last.say(["ack", 2]);
     await again.handled();
-    expect(() => conn.send("e", 1, { delivery: "twice" as "at_most_once" })).toThrow("delivery");
   });
 
   test("the outbox is bounded, and tells of room", async () => {

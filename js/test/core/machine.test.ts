@@ -14,7 +14,7 @@ import { checkChannel, checkName } from "../../src/core/names.js";
 import { type Kind, type Message, makeOutbox, type Outbox, sizeOf } from "../../src/core/outbox.js";
 import { makePolicy, type PolicyOptions } from "../../src/core/policy.js";
 import { checkMove, MOVES, type State } from "../../src/core/states.js";
-import { bytesOf, charsOf, cut } from "../../src/core/text.js";
+import { bytesOf, charsOf } from "../../src/core/text.js";
 import { native } from "../../src/dialects/native.js";
 
 const STATES = Object.keys(MOVES) as State[];
@@ -281,7 +281,6 @@ describe("words", () => {
       expect(charsOf(text)).toBe([...text].length);
     }
     expect(bytesOf("\ud800")).toBe(3);
-    expect(cut("漢字漢字", 7)).toBe("漢字");
   });
 
   test("names with @ belong to the protocol", () => {
@@ -307,17 +306,16 @@ describe("words", () => {
   });
 
   test("policies refuse nonsense", () => {
-    for (const nonsense of [
-      { connectTimeout: 0 },
-      { helloTimeout: NaN },
-      { maxAttempts: -1 },
-      { heartbeat: { interval: 1e6, timeout: 1 } },
-      { backOff: { base: 50 } },
-      { outbox: { messages: Infinity } },
-      { outbox: { full: "wait" as never } },
-      { connectTimeout: "5" as never },
-    ]) {
-      expect(() => makePolicy(nonsense), JSON.stringify(nonsense)).toThrow(Object.keys(nonsense)[0]);
+    for (const [name, nonsense] of [
+      ["connectTimeout", { connectTimeout: 0 }],
+      ["helloTimeout", { helloTimeout: NaN }],
+      ["maxAttempts", { maxAttempts: -1 }],
+      ["interval", { heartbeat: { interval: 1e6, timeout: 1 } }],
+      ["backOff", { backOff: { base: 50 } }],
+      ["messages", { outbox: { messages: Infinity } }],
+      ["connectTimeout", { connectTimeout: "5" as never }],
+    ] as const) {
+      expect(() => makePolicy(nonsense), JSON.stringify(nonsense)).toThrow(name);
     }
   });
 
