@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from heartline.dialects import Beat, Dialect, Event, Login, Request, Send, Subscribe, presets
-from heartline.dialects.client_channels import CREDIT, CREDIT_BYTES, check_subscription
+from heartline.dialects.client_channels import CREDIT, CREDIT_BYTES, MOST_LEAVING, check_subscription
 from heartline.dialects.client_desk import Down, Leave, Say, SendPing
-from heartline.dialects.client_messages import check_message
+from heartline.dialects.client_messages import MOST_PLACES, check_message
 from heartline.dialects.client_translator import MOST_EARLY, ClientTranslator
 from heartline.testing.dialect_vectors import form_cases
 
@@ -119,6 +119,15 @@ def test_what_comes_before_welcome_is_handed_over_after_it() -> None:
     assert kit.kinds() == ["welcome", *["msg"] * MOST_EARLY, "gap"]
     assert kit.down[0][1]["inbox"]["offset"] == 0
     assert [frame[2] for frame in kit.down[1:-1]] == list(range(1, MOST_EARLY + 1))
+
+
+def test_what_comes_before_welcome_is_bounded_in_bytes() -> None:
+    kit = Kit("community")
+    kit.hello(login={"userCode": "c"})
+    for _ in range(5):
+        kit.hear({"Operator": "Notice", "n": "x" * (1 << 20)}, 1)
+    kit.hear({"Operator": "LoginOK", "openId": "o"}, 2)
+    assert kit.kinds() == ["welcome", *["msg"] * 3, "gap"]
 
 
 def test_nothing_is_due_between_links() -> None:
@@ -303,6 +312,29 @@ def test_a_late_answer_is_not_the_next_one_s() -> None:
     assert kit.down[-1][:2] == ["fail", 1]
     kit.hear({"did": "a", "r": "mine"}, 3)
     assert kit.down[-1] == ["reply", 2, "mine"]
+
+
+def test_places_that_nobody_waits_at_are_bounded() -> None:
+    kit = Kit(ASK)
+    kit.hello()
+    for n in range(1, MOST_PLACES + 11):
+        kit.up(["call", n, "a", n], n)
+        kit.translator.forget(n)
+        kit.up(["settled", n + 1], n)
+    assert len(kit.translator._messages._calls) == MOST_PLACES
+    assert len(kit.translator._messages._records) == 0
+
+
+def test_subscriptions_that_were_left_are_bounded() -> None:
+    leaving = Subscribe(say={"sub": "$channel"}, leave={"leave": "$channel"}, left={"left": "$id"})
+    kit = Kit(Dialect(name="x", subscribe=leaving))
+    kit.hello()
+    for n in range(1000):
+        kit.up(["sub", 1, f"c{n}"], 1)
+        kit.up(["unsub", 2, f"c{n}"], 1)
+    assert len(kit.said) == 2000
+    assert len(kit.translator._channels._leaving) == MOST_LEAVING
+    assert list(kit.translator._channels._logs) == ["@"]
 
 
 def test_the_machine_hears_the_same_outcome_again() -> None:

@@ -30,6 +30,8 @@ CREDIT: Final = 4096
 CREDIT_BYTES: Final = 4 << 20
 """Entries and bytes of a channel that an application may have before it: beyond them a gap takes their place."""
 LONGEST_WAIT: Final = 30.0
+MOST_LEAVING: Final = 256
+"""Subscriptions that were left, and whose answers are still recognised."""
 
 
 class Log:
@@ -122,7 +124,7 @@ class Channels:
         self._args_of = args_of
         self._logs: dict[str, Log] = {}
         self._on: dict[str, _Subscription] = {}
-        self._leaving: list[dict[str, Any]] = []
+        self._leaving: deque[dict[str, Any]] = deque(maxlen=MOST_LEAVING)
         self.inbox = self._log(INBOX)
         forms = self._forms
         self._stale = None if forms is None else forms.stale_after
@@ -173,17 +175,21 @@ class Channels:
 
     def unsubscribe(self, frame: Unsub, now: float) -> None:
         """Follow it no longer."""
+        self._logs.pop(frame.channel, None)
         one = self._on.pop(frame.channel, None)
         if one is None or self._forms is None or one.follow is Follow.ENDED:
             return
         if self._forms.leave is not UNSET:
             known = {**one.known, "id": self._desk.next_id()}
             self._desk.say(self._forms.leave, self._desk.saying(now, **known))
-            self._leaving.append(known)
+            if self._forms.left is not UNSET:
+                self._leaving.append(known)
 
     def handled(self, frame: At) -> None:
         """The application has handled a channel so far."""
-        self._log(frame.channel).handled(frame.offset)
+        log = self._logs.get(frame.channel)
+        if log is not None:
+            log.handled(frame.offset)
 
     # from the server
 
@@ -273,6 +279,7 @@ class Channels:
 
     def _refuse(self, one: _Subscription, code: str, why: str) -> None:
         self._on.pop(one.channel, None)
+        self._logs.pop(one.channel, None)
         self._desk.down(No(one.r, Failure(code, why)))
 
 

@@ -11,7 +11,7 @@ Invariants:
 
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UNSET, Raw, json
 
@@ -26,6 +26,8 @@ from .spec import Request as RequestForms
 from .spec import Send as SendForms
 
 Numbered = Call | Send | Pub
+MOST_PLACES: Final = 256
+"""Requests that nobody waits for any more, and whose places are kept on one link."""
 Note = tuple[bool, str]
 """Of a message: whether it may be said again, and its channel ("": none)."""
 
@@ -153,6 +155,9 @@ class Messages:
         record = self._records.get(n)
         if record is not None and record.outcome is None and isinstance(record.forms, RequestForms):
             self._settle(n, record, unknown(n, "no reply in time"))
+            places = [one for one in self._calls if one[1].outcome is not None]
+            if len(places) > MOST_PLACES:
+                self._calls.remove(places[0])
 
     # hearing
 

@@ -54,7 +54,8 @@ NO_BEAT: Final = Beat(86_400.0, 86_400.0)
 LONGEST_RETRY: Final = 86_400.0
 KEY: Final = "-"
 MOST_EARLY: Final = 1000
-"""Messages that are kept until the login is accepted; a gap stands for more."""
+MOST_EARLY_BYTES: Final = 4 << 20
+"""Messages and bytes that are kept until the login is accepted; a gap stands for more."""
 
 
 class Stage(Enum):
@@ -108,6 +109,8 @@ class ClientTranslator:
         self._floor = 1
         self._cursors: list[tuple[int, str, Place | None]] = []
         self._early: list[Heard] = []
+        self._early_bytes = 0
+        self._early_missed = False
         self._now = 0.0
         self.ignored: int = 0
         """messages that nobody understood"""
@@ -181,6 +184,8 @@ class ClientTranslator:
         self._channels.end()
         self._desk.clear()
         self._early.clear()
+        self._early_bytes = 0
+        self._early_missed = False
 
     def tick(self, now: float) -> None:
         """Do what is due."""
@@ -279,7 +284,7 @@ class ClientTranslator:
         early, self._early = self._early, []
         for heard in early:
             self._take(heard, now)
-        if len(early) == MOST_EARLY:
+        if self._early_missed:
             inbox.gap()
 
     # what is heard
@@ -291,14 +296,20 @@ class ClientTranslator:
             return True
         if self._stage is Stage.LOGIN:
             if forms is None or not self._judged(forms, heard, now):
-                if len(self._early) < MOST_EARLY:
-                    self._early.append(heard)
+                self._keep_early(heard)
             return True
         if self._channels.take(heard, now) or self._messages.take_reply(heard):
             return True
         understood = self._messages.take_confirmation(heard)
         understood = self._channels.take_item(heard, now) or understood
         return self._take_event(heard) or understood
+
+    def _keep_early(self, heard: Heard) -> None:
+        self._early_bytes += len(heard.data)
+        if len(self._early) < MOST_EARLY and self._early_bytes <= MOST_EARLY_BYTES:
+            self._early.append(heard)
+        else:
+            self._early_missed = True
 
     def _take_event(self, heard: Heard) -> bool:
         for event in self._dialect.events:
