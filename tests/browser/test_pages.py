@@ -77,6 +77,7 @@ async def test_the_page_fits_a_phone(stage: Stage, path: str) -> None:
         for details in await page.locator("details").all():
             await details.evaluate("(details) => { details.open = true; }")
         assert await look(page, "width") == []
+        await shoot(page, "phone-open")
 
 
 @every_page
