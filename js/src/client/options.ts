@@ -47,7 +47,7 @@ export interface Options extends PolicyOptions {
 /** Throw unless a WebSocket can be opened there. */
 export function checkUrl(url: string): string {
   if (/^wss?:\/\/[^/?#@]+([/?][^#]*)?$/i.test(url)) return url;
-  throw new RangeError("url must be ws:// or wss:// with a host, without credentials and '#'");
+  throw new RangeError("url must be like ws://host/ or wss://host/");
 }
 
 /** A value as JSON text. Throws TypeError naming the argument. */

@@ -150,7 +150,7 @@ export class Subscription<T = unknown> {
   /** Wait until the server has granted the subscription. Rejects as iterating does. */
   ready(): Promise<void> {
     return this._until(() => {
-      if (this._closed) throw new Error("this subscription was closed");
+      if (this._closed) throw new Error("it was closed");
       return this._feed.granted;
     });
   }

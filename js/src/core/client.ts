@@ -92,9 +92,9 @@ export function clientMachine(
       if (channel === INBOX) down.subscribe(makeReader(INBOX, ...cursors[channel]!));
       else places.set(channel, cursors[channel]!);
     }
-    if (saved.session && saved.key) {
+    if (saved.session) {
       session = saved.session;
-      key = saved.key;
+      key = saved.key!;
       stored = true;
     }
   }

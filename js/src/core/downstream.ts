@@ -24,7 +24,7 @@ export function makeDownstream(retry: Retry, effects: Effect[], write: (frame: U
   let creditBytes = 256 << 10;
 
   const all = (): Reader[] => [...readers.values()];
-  const byR = (r: number): Reader | undefined => all().find((reader) => reader.r === r);
+  const byR = (r: number): Reader | undefined => all().find((reader) => r && reader.r === r);
 
   const request = (reader: Reader): Cursor => reader.ask(reader.channel === INBOX ? 0 : ++lastR);
 
@@ -69,7 +69,7 @@ export function makeDownstream(retry: Retry, effects: Effect[], write: (frame: U
     untold,
 
     /** Whether an answer to a subscription is due. */
-    waiting: () => all().some((reader) => reader.follow === Follow.ASKED && reader.r > 0),
+    waiting: () => all().some((reader) => reader.follow === Follow.ASKED),
 
     // wanting
 

@@ -57,7 +57,7 @@ export class Rejected extends NotDelivered {
     readonly reason: string,
     readonly details: object,
   ) {
-    super("Rejected", reason ? `${code}: ${reason}` : code, "rejected");
+    super("Rejected", `${code}: ${reason}`, "rejected");
   }
 }
 
@@ -102,7 +102,7 @@ export class SubscriptionRefused extends HeartlineError {
     readonly code: string,
     readonly reason: string,
   ) {
-    super("SubscriptionRefused", `${channel}: ${code}${reason ? `: ${reason}` : ""}`);
+    super("SubscriptionRefused", `${channel}: ${code}: ${reason}`);
   }
 }
 

@@ -139,7 +139,7 @@ export function makeOutbox(
     /** Withdraw what the policy allows until `size` bytes fit. Throws OutboxFull; RangeError: so much never fits. */
     makeRoom(size: number): void {
       const { messages: most, bytes: mostBytes, full } = limits;
-      if (size > mostBytes) throw new RangeError(`data: ${size} bytes never fit the outbox`);
+      if (size > mostBytes) throw new RangeError("data: more than the outbox holds");
       const dropped: Message[] = [];
       let bytes = box.bytes + size;
       const tooMuch = (): boolean => bytes > mostBytes || messages.size - dropped.length >= most;

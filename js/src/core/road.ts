@@ -15,6 +15,8 @@ import type { Move } from "./frames.js";
 import type { ClientPolicy } from "./policy.js";
 import { checkMove, type State } from "./states.js";
 
+const LATE = "it took too long";
+
 /** Links and dials of one client machine. */
 export type Road = ReturnType<typeof makeRoad>;
 
@@ -191,11 +193,10 @@ export function makeRoad(
     /** One of this module's deadlines has come. Each is forgotten with the state it belongs to. */
     fire(name: Due): void {
       if (name === Due.CONNECT) {
-        const late = "the dial took too long";
-        drop(attempt, Code.ABANDONED, late);
-        failed(attempt, late);
+        drop(attempt, Code.ABANDONED, LATE);
+        failed(attempt, LATE);
       } else if (name === Due.HELLO) {
-        abandon(Code.HELLO_TIMEOUT, "no welcome in time");
+        abandon(Code.HELLO_TIMEOUT, LATE);
       } else if (name === Due.RETRY) {
         startDial("dialling", "retry");
       } else if (name === Due.STABLE) {

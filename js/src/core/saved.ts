@@ -13,7 +13,7 @@ export interface SavedMessage {
   readonly idempotent?: boolean;
 }
 
-/** The session, its unsettled messages in rising order, and how far each channel was handled. */
+/** The session (with its key, or neither), its unsettled messages in rising order, and how far each channel was handled. */
 export interface Saved {
   readonly session?: string | null;
   readonly key?: string | null;

@@ -47,8 +47,7 @@ export function miniProgram(api: MiniProgramApi): Platform {
   return {
     connectSocket: (url, protocols) => taskSocket(api, url, protocols),
     watch(hint) {
-      const stops = [watchApp(api, hint)];
-      if (typeof document !== "undefined") stops.push(watchPage(hint)); // uni-app in a browser
+      const stops = [watchApp(api, hint), watchPage(hint)]; // a page is there where uni-app runs in a browser
       return () => stops.forEach((stop) => stop());
     },
   };

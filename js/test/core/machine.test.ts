@@ -97,6 +97,14 @@ describe("the machine", () => {
     }
   });
 
+  test("an answer that nobody asked for takes no channel away", () => {
+    const made = inState("open");
+    for (const text of ['["no",0,{"code":"x"}]', '["no",9,{"code":"x"}]', '["ok",0,{"epoch":"i","offset":0}]']) made.received(1, text);
+    expect(made.drain()).toEqual([]);
+    made.received(1, '["msg","@",1,"e",1]');
+    expect(made.drain().map(([what]) => what)).toEqual([Do.ARRIVED]);
+  });
+
   test("resting loses nothing", () => {
     for (const state of STATES.filter((one) => !["refused", "closed"].includes(one))) {
       const made = inState(state);
