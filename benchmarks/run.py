@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.harness import machine, registry, report
 from benchmarks.harness.build import load_generator
+from benchmarks.harness.install import install
 from benchmarks.harness.measure import Failed, run_bench
 from benchmarks.harness.model import Bench, Peer
 
@@ -40,6 +41,7 @@ def main() -> None:
 def run_group(chosen: list[Bench], peers: dict[str, Peer], program: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """The record of some benchmarks."""
     packages = {p for b in chosen for name in b.peers for p in peers[name].packages}
+    install(packages)
     record: dict[str, Any] = {"machine": machine.describe(packages), "quick": asked.quick, "outcomes": []}
     record["load_before"] = machine.load_average()
     began = time.monotonic()

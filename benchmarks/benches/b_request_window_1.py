@@ -13,6 +13,6 @@ BENCH = Bench(
     (RATE, P50, P99),
     PER_CPU,
     quick=("--seconds", "1.5"),
-    targets={"picows": 0.7},
+    targets={"picows": 0.8},
     rounds=7,
 )

@@ -6,13 +6,13 @@ BENCH = Bench(
     "idle-memory",
     "memory of an idle session",
     "growth of the server's resident memory over 10,000 connections, divided by them; session state included",
-    ("heartline", "picows"),
+    ("heartline", "picows", "Node Socket.IO", "python-socketio"),
     ("idle", "--connections", "8000", "--warm", "2000", "--settle", "1"),
     (
         Metric("bytes_each", "memory", "kB", 1e-3, 1, more_is_better=False),
         Metric("per_second", "connected", "a second"),
     ),
-    limit=20_000,
+    limit=15_000,
     rounds=3,
     quick_rounds=1,
 )

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .install import node_version, version_of
+
 
 def describe(packages: Iterable[str]) -> dict[str, Any]:
     """The machine, the system and the versions."""
@@ -21,13 +23,19 @@ def describe(packages: Iterable[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "commit": _commit(),
-        "packages": {name: version(name) for name in sorted(set(packages))},
+        "packages": {name.rpartition(":")[2]: _version(name) for name in sorted(set(packages))},
     }
 
 
 def load_average() -> float:
     """How busy the machine was over the last minute."""
     return os.getloadavg()[0]
+
+
+def _version(package: str) -> str:
+    if package == "node":
+        return node_version()
+    return version_of(package) if ":" in package else version(package)
 
 
 def _cpu() -> str:

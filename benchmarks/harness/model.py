@@ -12,7 +12,8 @@ class Peer:
     """What is measured: `command` starts a server, which prints {"port": n} when it listens.
 
     `dialect` is what it speaks with the load generator (loadgen/dialect.c), or ALONE: then there is no load generator,
-    `command` with the words of the load does the work and prints the sample. `packages` are told with the results.
+    `command` with the words of the load does the work and prints the sample. `packages` are told with the results and
+    installed before, where they have the prefix of a registry (install.py).
     """
 
     name: str
@@ -43,7 +44,7 @@ class Bench:
     """One kind of work for several peers, the first of which is ours.
 
     `load` are the words for the load generator, `quick` what is added or changed in the short form. The first metric
-    is the one that counts: `targets` are the least ratios to other peers, `limit` the worst value of our own. `cost`
+    is the one that counts: `targets` are the least ratios to other peers, `limit` the worst value of our own; `more_targets` are the same for the other metrics, by their keys. `cost`
     is the same work seen as processor time of the server, which suffers less from whatever else the machine does.
     Each `group` has a record of its own, and a table in docs/performance.md.
     """
@@ -57,6 +58,7 @@ class Bench:
     cost: Metric | None = None
     quick: Sequence[str] = ()
     targets: dict[str, float] = field(default_factory=dict)
+    more_targets: dict[str, dict[str, float]] = field(default_factory=dict)
     limit: float | None = None
     rounds: int = 5
     quick_rounds: int = 3

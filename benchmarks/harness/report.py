@@ -34,7 +34,7 @@ def rows(record: dict[str, Any], benches: dict[str, Bench]) -> Iterator[Row]:
 def _row(bench: Bench, name: str, ours: list[Sample], theirs: list[Sample]) -> Row:
     metric, *others = bench.metrics
     value = median(s[metric.key] for s in theirs)
-    more = ", ".join(f"{m.title} {m.tell(median(s[m.key] for s in theirs))}" for m in others)
+    more = ", ".join(_also(bench, name, m, ours, theirs) for m in others)
     is_ours = theirs is ours
     ratio, cost, target, met = "", "", "", None
     if is_ours:
@@ -50,6 +50,15 @@ def _row(bench: Bench, name: str, ours: list[Sample], theirs: list[Sample]) -> R
         if name in bench.targets:
             target, met = f"≥ {bench.targets[name]:g}", median(ratios) >= bench.targets[name]
     return Row(bench.title, name, metric.tell(value), more, ratio, cost, target, met)
+
+
+def _also(bench: Bench, name: str, metric: Metric, ours: list[Sample], theirs: list[Sample]) -> str:
+    told = f"{metric.title} {metric.tell(median(s[metric.key] for s in theirs))}"
+    least = bench.more_targets.get(metric.key, {}).get(name)
+    if least is None:
+        return told
+    ratio = median(ratios_of(metric, ours, theirs))
+    return f"{told} ({ratio:.2f}, ≥ {least:g} {'✓' if ratio >= least else '✗'})"
 
 
 def ratios_of(metric: Metric, ours: list[Sample], theirs: list[Sample]) -> list[float]:

@@ -17,7 +17,7 @@ static void ready(struct conn *c) {
         return;
     }
     opened++;
-    if (dialect->sessions) heartline_subscribe(c);
+    if (dialect->subscribe) dialect->subscribe(c);
     else c->subscribed = 1, following++;
     dial_more();
 }
@@ -41,11 +41,11 @@ static void text(struct conn *c, const char *bytes, size_t size) {
 /* What was handled is told within 0.2 s, as clients do. */
 static void tick(void) {
     static int turn;
-    if (!dialect->sessions) return;
+    if (!dialect->handled) return;
     int part = turn++ % 3;
     for (int i = part; i < options.connections; i += 3)
         if (conns[i].untold) {
-            heartline_at(&conns[i]);
+            dialect->handled(&conns[i]);
             net_flush(&conns[i]);
         }
 }
@@ -67,12 +67,12 @@ static void publish(const char *channel) {
 static void publish_all(int messages, int burst) {
     for (int left = messages; left > 0; left -= burst) {
         int now = left < burst ? left : burst;
-        if (dialect->sessions && publisher.next + (uint64_t)now >= publisher.floor + SPAN) heartline_tell_floor(&publisher, 1);
+        if (dialect->settled && publisher.next + (uint64_t)now >= publisher.floor + SPAN) dialect->settled(&publisher, 1);
         for (int i = 0; i < now; i++) publish(options.channel);
         net_flush(&publisher);
         deliveries_wanted += (uint64_t)now * (uint64_t)options.connections;
         net_run(all_delivered, options.limit, "delivering");
-        if (dialect->sessions) net_run(all_acked, options.limit, "acknowledging");
+        if (dialect->acknowledges) net_run(all_acked, options.limit, "acknowledging");
     }
 }
 
@@ -94,11 +94,11 @@ void fanout_run(void) {
     conns = calloc((size_t)options.connections, sizeof *conns);
     published_at = calloc((size_t)options.messages + (size_t)options.warm, sizeof *published_at);
     message = new_message();
-    net_dial(&publisher, -1, dialect->sessions ? options.path : "/publish", dialect->subprotocol);
+    net_dial(&publisher, -1, dialect->subscribe ? options.path : "/publish", dialect->subprotocol);
     net_run(publisher_open, options.limit, "connecting the publisher");
-    if (!dialect->sessions) options.path = "/follow";
+    if (!dialect->subscribe) options.path = "/follow";
     dial_all(conns, 0, options.connections, all_follow);
-    if (dialect->sessions) widen_window();
+    if (dialect->settled) widen_window();
     publish_all(options.warm, options.burst);
     net_run_for(0.4);
     memset(&latency, 0, sizeof latency);

@@ -7,7 +7,7 @@ static struct conn *conns;
 static int opened, wanted;
 
 static void ask_or_rest(struct conn *c) {
-    if (c->next - (dialect->sessions ? 1 : 0) < (uint64_t)options.calls) {
+    if (c->next - (dialect->settled ? 1 : 0) < (uint64_t)options.calls) {
         dialect->request(c);
         return;
     }

@@ -9,7 +9,7 @@
 
 struct options options = {
     .load = "", .host = "127.0.0.1", .path = "/", .dialect = "echo", .channel = "bench",
-    .connections = 100, .window = 8, .size = 64, .messages = 200, .burst = 200, .dialling = 1000, .spin = 1,
+    .connections = 100, .window = 8, .size = 64, .messages = 200, .burst = 200, .dialling = 1000, .spin = 1, .channels = 1,
     .warmup = 0.5, .seconds = 2, .settle = 0.5, .limit = 60,
 };
 
@@ -17,21 +17,22 @@ static const struct { const char *name; int *integer; double *real; const char *
     {"--port", &options.port, 0, 0, "where the server listens"},
     {"--host", 0, 0, &options.host, "its IPv4 address"},
     {"--path", 0, 0, &options.path, "of the WebSocket"},
-    {"--dialect", 0, 0, &options.dialect, "echo or heartline.1"},
-    {"--channel", 0, 0, &options.channel, "heartline.1: the channel to follow"},
+    {"--dialect", 0, 0, &options.dialect, "echo, heartline.1, socket.io, socket.io+recovery, mqtt or nats"},
+    {"--channel", 0, 0, &options.channel, "the channel to follow or publish to"},
     {"--server-pid", &options.server_pid, 0, 0, "whose CPU time and memory to tell"},
     {"--connections", &options.connections, 0, 0, "how many"},
     {"--dialling", &options.dialling, 0, 0, "how many of them may be in their handshake at a time"},
-    {"--window", &options.window, 0, 0, "echo, publish: so many under way on each connection; resume: publications at a time"},
+    {"--window", &options.window, 0, 0, "echo, publish, send: so many under way on each connection; resume: publications at a time"},
     {"--size", &options.size, 0, 0, "bytes of payload"},
     {"--messages", &options.messages, 0, 0, "fanout, resume: how many are published"},
     {"--burst", &options.burst, 0, 0, "fanout: how many of them at a time"},
     {"--warm", &options.warm, 0, 0, "idle: connections before the first look at the memory; fanout: messages"},
     {"--calls", &options.calls, 0, 0, "idle: requests each connection makes before it rests"},
+    {"--channels", &options.channels, 0, 0, "publish: to so many in turn"},
     {"--spin", &options.spin, 0, 0, "1: never sleep, so that the server need not pay for waking this process (default)"},
-    {"--warmup", 0, &options.warmup, 0, "echo, publish: seconds before the measurement"},
-    {"--seconds", 0, &options.seconds, 0, "echo, publish: how long to measure"},
-    {"--settle", 0, &options.settle, 0, "idle, resume: seconds of quiet"},
+    {"--warmup", 0, &options.warmup, 0, "echo, publish, send: seconds before the measurement"},
+    {"--seconds", 0, &options.seconds, 0, "echo, heartbeat, publish, send: how long to measure"},
+    {"--settle", 0, &options.settle, 0, "heartbeat, idle, resume: seconds of quiet"},
     {"--limit", 0, &options.limit, 0, "seconds after which a phase has failed"},
 };
 
@@ -46,7 +47,7 @@ void die(const char *format, ...) {
 }
 
 static void usage(void) {
-    fprintf(stderr, "usage: loadgen echo|fanout|idle|publish|resume --port N [--option value ...]\n");
+    fprintf(stderr, "usage: loadgen echo|fanout|heartbeat|idle|publish|resume|send|serve --port N [--option value ...]\n");
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) fprintf(stderr, "  %-14s %s\n", table[i].name, table[i].help);
     exit(2);
 }
@@ -69,7 +70,7 @@ int main(int count, char **words) {
     if (count < 2 || count % 2) usage();
     options.load = words[1];
     for (int i = 2; i < count; i += 2) read_option(words[i], words[i + 1]);
-    if (!options.port) usage();
+    if (!options.port && strcmp(options.load, "serve")) usage();
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
@@ -79,7 +80,10 @@ int main(int count, char **words) {
     if (!strcmp(options.load, "echo")) echo_run();
     else if (!strcmp(options.load, "fanout")) fanout_run();
     else if (!strcmp(options.load, "idle")) idle_run();
-    else if (!strcmp(options.load, "publish")) publish_run();
+    else if (!strcmp(options.load, "heartbeat")) heartbeat_run();
+    else if (!strcmp(options.load, "publish")) publish_run(0);
+    else if (!strcmp(options.load, "send")) publish_run(1);
+    else if (!strcmp(options.load, "serve")) serve_run();
     else if (!strcmp(options.load, "resume")) resume_run();
     else usage();
     return 0;

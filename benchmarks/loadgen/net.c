@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 1 << 20, EVENTS = 512, HEADER_ROOM = 14 };
+enum { READ_SIZE = 1 << 20, EVENTS = 512, HEADER_ROOM = 14, PORTS_EACH = 20000 };
 
 static const double TICK = 0.05;
 static int poll_fd = -1;
@@ -22,7 +22,8 @@ static const struct callbacks *calls;
 static char *reading; /* one read buffer for all; what is left over is kept by the connection */
 static uint64_t mask_state = 0x9e3779b97f4a7c15u;
 static char *begun; /* the payload that net_begin handed out */
-int net_in_flight;
+int net_in_flight, net_binary;
+size_t (*net_split)(const char *, size_t);
 
 static uint32_t new_mask(void) {
     mask_state ^= mask_state << 13;
@@ -67,11 +68,16 @@ void net_dial(struct conn *c, int index, const char *path, const char *subprotoc
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->fd < 0) die("socket: %s", strerror(errno));
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (index >= PORTS_EACH) { /* an address has some 28,000 ports: 127.0.0.2 and so on for further connections */
+        struct sockaddr_in mine = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001u + (uint32_t)(index / PORTS_EACH))};
+        setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+        if (bind(c->fd, (struct sockaddr *)&mine, sizeof mine)) die("bind: %s", strerror(errno));
+    }
     c->index = index;
     c->path = path;
     c->phase = CONNECTING;
     c->wants_out = 0;
-    c->in.from = c->in.to = c->out.from = c->out.to = 0;
+    c->in.from = c->in.to = c->out.from = c->out.to = c->stream.from = c->stream.to = 0;
     net_in_flight++;
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS)
         die("connect to %s:%d: %s", options.host, options.port, strerror(errno));
@@ -99,7 +105,7 @@ char *net_begin(struct conn *c, size_t most) {
 void net_end(struct conn *c, size_t size) {
     unsigned char *at = (unsigned char *)c->out.bytes + c->out.to;
     uint32_t mask = new_mask();
-    *at++ = 0x81;
+    *at++ = net_binary ? 0x82 : 0x81;
     if (size < 126) {
         *at++ = (unsigned char)(0x80 | size);
     } else if (size < 65536) {
@@ -151,6 +157,28 @@ static size_t upgraded(struct conn *c, char *from, size_t size) {
     return (size_t)(end - from) + 4;
 }
 
+/* The payload of a data frame: a message, or a piece of a stream of messages. */
+static void message(struct conn *c, const char *from, size_t size) {
+    size_t done = 0, took;
+    if (!net_split) {
+        calls->text(c, from, size);
+        return;
+    }
+    if (c->stream.from < c->stream.to) {
+        reserve(&c->stream, size);
+        memcpy(c->stream.bytes + c->stream.to, from, size);
+        size += c->stream.to - c->stream.from;
+        from = c->stream.bytes + c->stream.from;
+    }
+    c->stream.from = c->stream.to = 0;
+    for (; c->phase == OPEN && done < size && (took = net_split(from + done, size - done)); done += took)
+        calls->text(c, from + done, took);
+    if (done == size || c->phase != OPEN) return;
+    if (c->stream.room < size - done) reserve(&c->stream, size - done);
+    memmove(c->stream.bytes, from + done, size - done);
+    c->stream.to = size - done;
+}
+
 /* One frame, if it is there as a whole; how many bytes it took. */
 static size_t one_frame(struct conn *c, char *from, size_t size) {
     const unsigned char *at = (const unsigned char *)from;
@@ -171,7 +199,15 @@ static size_t one_frame(struct conn *c, char *from, size_t size) {
     }
     if (size < head + length) return 0;
     switch (at[0]) {
-    case 0x81: calls->text(c, from + head, (size_t)length); break;
+    case 0x81: message(c, from + head, (size_t)length); break;
+    case 0x82:
+        if (!net_binary) die("connection %d: a binary frame", c->index);
+        message(c, from + head, (size_t)length);
+        break;
+    case 0x00: case 0x01: case 0x02: case 0x80:
+        if (!net_split) die("connection %d: a message in pieces", c->index);
+        message(c, from + head, (size_t)length);
+        break;
     case 0x88:
         die("connection %d: closed by the server: %d %.*s", c->index, length >= 2 ? at[head] << 8 | at[head + 1] : 1005,
             length > 2 ? (int)length - 2 : 0, from + head + 2);

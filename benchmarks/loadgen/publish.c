@@ -1,6 +1,8 @@
-/* Publications and their acknowledgements: so many connections, each with a window of publications under way. */
+/* Publications, or one-way messages, and their acknowledgements: so many connections, each with a window under way. A
+ * bare peer acknowledges a one-way message by saying it again. */
 #include "loadgen.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,11 +10,20 @@ static struct conn *conns;
 static struct histogram latency;
 static char *message;
 static uint64_t acknowledged;
-static int opened, publishing;
+static int opened, publishing, one_way;
+static char *names; /* of the channels, ROOM bytes each */
+
+enum { ROOM = 32 };
 
 static void publish(struct conn *c) {
     c->sent_at[c->next % SPAN] = ns_now();
-    dialect->publish(c, options.channel, message, (size_t)options.size);
+    if (one_way) {
+        dialect->send(c);
+        return;
+    }
+    static int turn;
+    dialect->publish(c, names + (size_t)turn * ROOM, message, (size_t)options.size);
+    if (++turn == options.channels) turn = 0;
 }
 
 static void ready(struct conn *c) {
@@ -26,12 +37,13 @@ static void text(struct conn *c, const char *bytes, size_t size) {
     const char *data;
     size_t data_size;
     uint64_t before = c->answered;
-    if (dialect->hear(c, bytes, size, &data, &data_size) != ACKED) return;
+    enum heard heard = dialect->hear(c, bytes, size, &data, &data_size);
+    if (heard != ACKED && heard != ANSWER) return;
     if (c->answered > c->next) die("connection %d: acknowledged what was not sent: %.80s", c->index, bytes);
     uint64_t now = ns_now();
     for (uint64_t n = before; n < c->answered; n++) histogram_add(&latency, now - c->sent_at[n % SPAN]);
     acknowledged += c->answered - before;
-    heartline_tell_floor(c, SPAN / 4);
+    if (dialect->settled) dialect->settled(c, SPAN / 4);
     while (publishing && c->next < c->answered + (uint64_t)options.window) publish(c);
 }
 
@@ -45,10 +57,19 @@ static int all_acknowledged(void) {
     return 1;
 }
 
-void publish_run(void) {
+static void name_channels(void) {
+    names = calloc((size_t)options.channels, ROOM);
+    for (int i = 0; i < options.channels; i++)
+        snprintf(names + (size_t)i * ROOM, ROOM, i ? "%.20s-%d" : "%.20s", options.channel, i);
+}
+
+void publish_run(int is_one_way) {
     struct callbacks mine = {.open = dialect->greet, .text = text};
     on_ready = ready;
-    if (!dialect->sessions) die("publish: bare peers acknowledge nothing");
+    one_way = is_one_way;
+    if (one_way ? !dialect->send : !dialect->acknowledges) die("%s is not acknowledged in %s", options.load, dialect->name);
+    if (options.channels < 1) die("--channels must be at least 1");
+    name_channels();
     net_start(&mine);
     if (options.window < 1 || options.window > SPAN * 3 / 4) die("--window must be 1 to %d", SPAN * 3 / 4);
     conns = calloc((size_t)options.connections, sizeof *conns);

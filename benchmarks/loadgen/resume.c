@@ -1,7 +1,7 @@
 /* All connections are lost at once, something is published, all come back at once: the time until the last has all.
  *
- * In heartline.1 each session resumes and gets the entries it missed. A bare peer is merely reconnected to: each
- * connection is back when one request was answered.
+ * Where sessions recover, each has had one entry before it is lost, and gets the entries it missed. A peer that has no
+ * such thing is merely reconnected to: each connection is back when one request was answered.
  */
 #include "loadgen.h"
 
@@ -11,6 +11,7 @@ static struct conn *conns, publisher;
 static int opened, complete, publisher_ready, coming_back;
 static char *message;
 static double last_welcome;
+static uint64_t wanted = 1; /* entries each must have */
 
 static void ready(struct conn *c) {
     if (c == &publisher) {
@@ -19,8 +20,8 @@ static void ready(struct conn *c) {
     }
     opened++;
     if (coming_back) last_welcome = seconds_now();
-    if (!dialect->sessions) dialect->request(c);
-    else if (!coming_back) heartline_subscribe(c);
+    if (!dialect->recovers) dialect->request(c);
+    else if (!coming_back) dialect->subscribe(c);
     dial_more();
 }
 
@@ -36,7 +37,7 @@ static void text(struct conn *c, const char *bytes, size_t size) {
         if (data_size != (size_t)options.size || strtoull(data + 1, NULL, 10) != c->entries)
             die("connection %d: entry %llu expected, not %.80s", c->index, (unsigned long long)c->entries, bytes);
         c->entries++;
-        if (c->entries == (uint64_t)options.messages) complete++;
+        if (c->entries == wanted) complete++;
         break;
     default: break;
     }
@@ -46,14 +47,11 @@ static int all_complete(void) { return complete == options.connections; }
 static int publisher_open(void) { return publisher_ready; }
 static int all_acked(void) { return publisher.answered >= publisher.next; }
 
-static void publish_missed(void) {
-    if (options.window < 1 || options.window > SPAN / 2) die("--window must be 1 to %d", SPAN / 2);
-    net_dial(&publisher, -1, options.path, dialect->subprotocol);
-    net_run(publisher_open, options.limit, "connecting the publisher");
-    for (int i = 0; i < options.messages; i++) {
+static void publish(int from, int to) {
+    for (int i = from; i < to; i++) {
         number_message(message, (uint64_t)i);
         dialect->publish(&publisher, options.channel, message, (size_t)options.size);
-        if ((i + 1) % options.window == 0 || i == options.messages - 1) {
+        if ((i + 1 - from) % options.window == 0 || i == to - 1) {
             net_flush(&publisher);
             net_run(all_acked, options.limit, "publishing");
         }
@@ -66,10 +64,19 @@ void resume_run(void) {
     net_start(&mine);
     conns = calloc((size_t)options.connections, sizeof *conns);
     message = new_message();
+    if (options.window < 1 || options.window > SPAN / 2) die("--window must be 1 to %d", SPAN / 2);
     dial_all(conns, 0, options.connections, all_complete);
+    if (dialect->recovers) {
+        complete = 0;
+        net_dial(&publisher, -1, options.path, dialect->subprotocol);
+        net_run(publisher_open, options.limit, "connecting the publisher");
+        publish(0, 1);
+        net_run(all_complete, options.limit, "the first entry");
+    }
     for (int i = 0; i < options.connections; i++) net_drop(&conns[i]);
     net_run_for(options.settle);
-    if (dialect->sessions) publish_missed();
+    if (dialect->recovers) publish(1, options.messages + 1);
+    wanted += (uint64_t)options.messages;
     coming_back = 1;
     opened = complete = 0;
     struct usage from = usage_now();

@@ -34,6 +34,10 @@ def main() -> None:
         async def echo(session: Session, text: str) -> str:
             return text
 
+        @app.on("note")
+        async def note(session: Session, text: str) -> None:
+            pass
+
         app.channel("long/{name}", publish=True, history=10_000_000, history_bytes=1 << 40)
         app.channel("{name}", publish=True, history=1000)
         app.run(port=0, drain=0.0, ready=lambda address: print(f'{{"port": {address.port}}}', flush=True))
