@@ -1,18 +1,6 @@
 /** heartline: sessions that outlive their sockets, in browsers and mini programs. Begin with `connect` or `shared`. */
 
-export { connect, shared } from "./client/connect.js";
-export { Connection, type RequestOptions, type SendOptions } from "./client/connection.js";
-export { Scope } from "./client/scope.js";
-export { Subscription, type SubscribeOptions } from "./client/subscription.js";
-export { Receipt } from "./client/receipts.js";
-export type { Handler, OwnEvents, Volatile } from "./client/bus.js";
-export type { Entry, Gap, Place } from "./client/items.js";
-export type { Options } from "./client/options.js";
-export type { Change, Store } from "./client/journal.js";
-export type { ConnectSocket, Hint, Platform, SmallSocket, Timers } from "./client/platform.js";
-export { browser } from "./platforms/browser.js";
-export { miniProgram, type MiniProgramApi, type SocketTask } from "./platforms/mini-program.js";
-export { indexedDBStore } from "./stores/indexed-db.js";
+// In the order that compresses best.
 export {
   type KeyValue,
   keyValueStore,
@@ -21,7 +9,20 @@ export {
   type MiniProgramStorage,
   miniProgramStore,
 } from "./stores/key-value.js";
+export { browser } from "./platforms/browser.js";
+export { miniProgram, type MiniProgramApi, type SocketTask } from "./platforms/mini-program.js";
+export { Scope } from "./client/scope.js";
+export { Connection, type RequestOptions, type SendOptions } from "./client/connection.js";
 export * from "./core/errors.js";
+export { Receipt } from "./client/receipts.js";
+export { indexedDBStore } from "./stores/indexed-db.js";
+export { Subscription, type SubscribeOptions } from "./client/subscription.js";
+export { connect, shared } from "./client/connect.js";
+export type { Handler, OwnEvents, Volatile } from "./client/bus.js";
+export type { Entry, Gap, Place } from "./client/items.js";
+export type { Options } from "./client/options.js";
+export type { Change, Store } from "./client/journal.js";
+export type { ConnectSocket, Hint, Platform, SmallSocket, Timers } from "./client/platform.js";
 export type { StateChange } from "./core/effects.js";
 export type { ClientCodec } from "./core/frames.js";
 export type { Outcome } from "./core/outbox.js";
