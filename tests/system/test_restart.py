@@ -106,7 +106,10 @@ async def _restart(broker: Any, *, durable: bool) -> None:
             client.conn.subscribe("news", callback=lambda entry, n=client.number: got.update([n]))
         await asyncio.gather(*(client.conn.request("count", client.number) for client in clients))
         lost = [await client.conn.send("stuck", client.number) for client in clients[:200]]
-        again = [await client.conn.send("stuck", f"again {client.number}", delivery="at_least_once") for client in clients[:200]]
+        again = [
+            await client.conn.send("stuck", f"again {client.number}", delivery="at_least_once")
+            for client in clients[:200]
+        ]
         await until(lambda: sum(n for name, n in handled.items() if name.startswith("stuck")) == 400)
 
         down = time.monotonic()
