@@ -129,7 +129,7 @@ async def test_a_reload_keeps_what_was_not_stored(stage: Stage) -> None:
 async def test_two_tabs_of_one_person_keep_apart_what_each_wrote(stage: Stage) -> None:
     mark = uuid.uuid4().hex[:6]
     async with Visit(stage) as visit:
-        tabs = [await visit.open("/community/"), await visit.open("/community/")]
+        tabs = [await visit.open("/community/", clock=True), await visit.open("/community/")]
         for n, page in enumerate(tabs):
             await log_in(page, "Chen")
             await Panel(page).press("refuse")
@@ -138,6 +138,7 @@ async def test_two_tabs_of_one_person_keep_apart_what_each_wrote(stage: Stage) -
             await expect(page.locator("#posts article.waiting", has_text=mark)).to_have_count(1)
         await tabs[1].close()  # what it left is sent by the next page that finds its place free
         await Panel(tabs[0]).press("normal")
+        await pass_time(tabs[0], 30, 5)
         await expect(tabs[0].locator("#posts article[data-post]", has_text=mark)).to_have_count(1)
         third = await visit.open("/community/")
         await log_in(third, "Chen")
@@ -156,7 +157,7 @@ async def test_a_frozen_link_is_found_within_a_minute(stage: Stage) -> None:
         for n in range(3):
             await write(page, f"{mark} {n}")
         await pass_time(page, 61, 10)
-        await panel.is_in("Waiting")
+        await panel.is_in("Waiting", "Dialling")
         await panel.press("normal")
         await pass_time(page, 2 * RETRY, RETRY)
         await expect(page.locator("#state")).to_have_text("Open")

@@ -137,6 +137,6 @@ class Panel:
         """Where a number stands: roundTrip, beats, attempts, outbox, handled, failed, gaps, stuck, openLinks …"""
         return self.element.locator(f"[data-fact={name}]")
 
-    async def is_in(self, state: str) -> None:
-        """Wait for a state, by the word that the panel says for it."""
-        await expect(self.state).to_have_text(re.compile(f"^{state}"))
+    async def is_in(self, *states: str) -> None:
+        """Wait for one of these states, by the words that the panel says for them."""
+        await expect(self.state).to_have_text(re.compile(f"^({'|'.join(states)})"))
