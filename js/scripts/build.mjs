@@ -58,8 +58,8 @@ async function bundle(entry, out, properties) {
     define: { CHECKED: "false" },
     plugins: [presets],
   });
-  // one word for both is less to say, and `tsc` has seen to it that no constant changes
-  const text = outputFiles[0].text.replace(/\bconst /g, "let ");
+  // one word for all is less to say, and `tsc` has seen to it that no constant changes
+  const text = outputFiles[0].text.replace(/\b(const|var) /g, "let ");
   const small = (nameCache) =>
     minify(text, {
       ecma: 2017,

@@ -145,17 +145,14 @@ export class Connection {
    * end. May be called again, anywhere. `retry` and `hold` begin anew. Resolves when the store has kept everything.
    */
   close(): Promise<void> {
-    return this._close(false);
+    this._holders.clear();
+    return this._shell.close();
   }
 
   /** Tell the server to forget the session, then close. Offline nobody can be told: the server's own time ends it. */
   end(): Promise<void> {
-    return this._close(true);
-  }
-
-  private _close(end: boolean): Promise<void> {
     this._holders.clear();
-    return this._shell.close(end);
+    return this._shell.close(true);
   }
 
   /** What a page holds: its own handlers and subscriptions, all gone with `scope.close()`. */
@@ -199,6 +196,7 @@ export class Connection {
 
   private _queue(kind: Kind, event: string, data: unknown, target: string, options: SendOptions): Receipt {
     const shell = this._shell;
+    checkName(event, "event");
     const text = encodeJson("data", data);
     const { expires: expiresIn, delivery } = options;
     if (expiresIn !== undefined) positives({ expires: expiresIn });
@@ -206,7 +204,6 @@ export class Connection {
     if (refusal) throw refusal;
     const late = !shell.machine();
     if (late) {
-      checkName(event, "event");
       if (this._early >= shell.policy.outbox.messages) throw new OutboxFull(this._early, 0);
       this._early++;
     }

@@ -48,12 +48,9 @@ export function linkOf(socket: SmallSocket, events: LinkEvents): Link {
     close(); // some platforms keep it, and count it, until they are told
   };
   socket.onopen = () => {
-    if (over) {
-      close();
-    } else if (!opened) {
-      opened = true;
-      events.opened();
-    }
+    if (over) return close();
+    opened = true;
+    events.opened();
   };
   socket.onmessage = ({ data }) => {
     if (!over) events.received(data);
@@ -63,7 +60,7 @@ export function linkOf(socket: SmallSocket, events: LinkEvents): Link {
   return {
     send(text) {
       try {
-        if (!over) socket.send(text);
+        socket.send(text);
       } catch (error) {
         fail(error);
       }

@@ -197,13 +197,7 @@ export function makeShell(url: string, options: Options) {
     const dialler = machine!;
     dialling = attempt;
     const failed = (reason: string, fatal = false): void => {
-      links.delete(attempt);
       dialler.failed(attempt, reason, fatal);
-      run();
-    };
-    const lost = (code: number, reason: string): void => {
-      links.delete(attempt);
-      dialler.lost(attempt, code, reason);
       run();
     };
     getLogin(
@@ -219,7 +213,12 @@ export function makeShell(url: string, options: Options) {
               dialler.received(attempt, data);
               run();
             },
-            ended: (code, reason, opened) => (opened ? lost(code, reason) : failed(reason)),
+            ended(code, reason, opened) {
+              links.delete(attempt);
+              if (!opened) return failed(reason);
+              dialler.lost(attempt, code, reason);
+              run();
+            },
           });
           links.set(attempt, link);
         } catch (error) {

@@ -28,7 +28,6 @@ import { Do, type Effect } from "./effects.js";
 import { BadFrame, ConnectionClosed } from "./errors.js";
 import { type ClientCodec, type DownFrame, INBOX, type Json, type Place, type Refused, type UpFrame, type Welcome } from "./frames.js";
 import { makeLiveness } from "./liveness.js";
-import { checkChannel, checkName } from "./names.js";
 import { type Kind, makeOutbox, sizeOf, SPAN } from "./outbox.js";
 import type { ClientPolicy } from "./policy.js";
 import { makeRoad } from "./road.js";
@@ -293,13 +292,11 @@ export function clientMachine(
     /**
      * Queue a message and return its number. `data` is JSON text, `target` the channel of a publication.
      *
-     * Throws OutboxFull (try again when there is room), ConnectionClosed, TypeError, RangeError.
+     * The caller has checked names. Throws OutboxFull (try again when there is room), ConnectionClosed, RangeError.
      */
     send(kind: Kind, event: string, data: string, options: SendOptions = {}): number {
       checkOpen();
       const { target = "", expiresIn = Infinity, idempotent = false } = options;
-      checkName(event, "event");
-      if (kind === "pub") checkName(target, "channel");
       const size = sizeOf(event, target, data);
       outbox.makeRoom(size);
       const n = outbox.nextNumber;
@@ -320,10 +317,9 @@ export function clientMachine(
      * Follow a channel behind `offset` (epoch null: whatever epoch there is).
      *
      * Without an offset: from where a process before this one had got, else from the channel's head. A channel that is
-     * followed already begins anew: report nothing as handled that came before. Throws ConnectionClosed, TypeError.
+     * followed already begins anew: report nothing as handled that came before. Throws ConnectionClosed.
      */
     subscribe(channel: string, place: Place | undefined = places.get(channel), _args?: Json): void {
-      checkChannel(channel);
       checkOpen();
       places.delete(channel);
       down.subscribe(place ? makeReader(channel, ...place) : makeReader(channel));

@@ -14,6 +14,6 @@ export function checkName(name: unknown, argument: string): string {
 
 /** Return `name` if a client may follow it: an application's channel, or one of the protocol's but the inbox. */
 export function checkChannel(name: string): string {
-  checkName(/^@./.test(name) ? name.slice(1) : name, "channel");
+  checkName(name.replace(/^@(?=.)/, ""), "channel");
   return name;
 }
