@@ -310,6 +310,6 @@ export class Connection {
 function placeSince(since: SubscribeOptions<unknown>["since"]): [string | null, number] | undefined {
   if (since === undefined || since === "now") return;
   const { epoch, offset } = typeof since === "object" ? since : { epoch: null, offset: since === "beginning" ? 0 : since };
-  if (Number.isInteger(offset) && offset >= 0) return [epoch, offset];
+  if (offset >= 0) return [epoch, offset];
   throw new RangeError("since is no place");
 }

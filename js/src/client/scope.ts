@@ -61,7 +61,7 @@ export class Scope {
   }
 
   private _keep(begin: (connection: Connection) => () => void): () => void {
-    if (!this._undo) throw new ConnectionClosed("this scope was closed");
+    if (!this._undo) throw new ConnectionClosed();
     const end = begin(this.connection);
     this._undo.push(end);
     return end;

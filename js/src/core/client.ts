@@ -169,7 +169,7 @@ export function clientMachine(
       return abandon(Code.ABANDONED, reason);
     }
     const lost = session !== null && !resumed;
-    road.welcomed(resumed ? "resumed" : lost ? "session lost" : "new session");
+    road.welcomed(resumed ? "resumed" : "new session");
     life = makeLiveness(welcome.heartbeat, now());
     if (lost) outbox.forgetSession(0, "session lost");
     down.welcomed(welcome);
@@ -186,7 +186,7 @@ export function clientMachine(
   const refused = ({ code, message, retry: again }: Refused): void => {
     const reason = `refused: ${code} ${message}`;
     if (road.state() !== "greeting") {
-      road.go(road.state(), `renewal ${reason}`);
+      road.go(road.state(), reason);
     } else if (again === false) {
       const known = REFUSALS.indexOf(code);
       abandon(known < 0 ? Code.LOGIN_REFUSED : Code.BAD_FRAME + known, reason, "fatal");
@@ -206,7 +206,7 @@ export function clientMachine(
   /** `whole` is false where the inbox has a hole, which only another link closes. */
   const planUnlessHole = (whole: boolean): void => {
     if (whole) planAt();
-    else abandon(Code.ABANDONED, "the inbox has a hole");
+    else abandon(Code.ABANDONED, "a hole in the inbox");
   };
 
   const answered = (ours: boolean): void => {
@@ -357,7 +357,7 @@ export function clientMachine(
 
     /** Nobody wants the link now: leave it and dial no more until `connect`. Session and outbox stay. */
     rest(): void {
-      if (!/idle|refused|closed/.test(road.state())) road.close("nobody holds it", "idle");
+      if (!/idle|refused|closed/.test(road.state())) road.close("released", "idle");
     },
 
     /**
@@ -392,7 +392,7 @@ export function clientMachine(
     /** The link ended, by a close frame or without one (1006); a code may be `foreign`: it means what we do not know. */
     lost(attempt: number, code: number, reason: string, foreign = false): void {
       if (attempt !== road.link()) return;
-      if (!foreign && (code === Code.REPLACED || code === Code.ENDED)) endSession(reason || "ended");
+      if (!foreign && (code === Code.REPLACED || code === Code.ENDED)) endSession(reason);
       road.lost(code, reason, foreign ? "retry" : classify(code));
     },
 

@@ -129,7 +129,7 @@ export class OutboxError extends HeartlineError {
 
 /** This connection was closed or its session ended. */
 export class ConnectionClosed extends HeartlineError {
-  constructor(message = "this connection was closed", name = "ConnectionClosed") {
+  constructor(message = "it was closed", name = "ConnectionClosed") {
     super(name, message);
   }
 }

@@ -152,7 +152,7 @@ export function makeOutbox(
         }
       }
       if (tooMuch()) throw new OutboxFull(messages.size, box.bytes);
-      for (const message of dropped) remove(message, "expired", "the outbox was full");
+      for (const message of dropped) remove(message, "expired", "outbox full");
     },
 
     /** Take over a message that bears `nextNumber`, or one restored from disk, in rising order. */
@@ -234,7 +234,7 @@ export function makeOutbox(
       }
       for (const message of messages.values()) {
         if (message.n > Math.min(n, lastWritten)) break;
-        settle(message, "unknown", "its answer is gone");
+        settle(message, "unknown", "no answer");
       }
     },
 

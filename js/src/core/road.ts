@@ -147,7 +147,7 @@ export function makeRoad(
     /** The dial brought an open socket; whether it is the one we want. */
     opened(which: number): boolean {
       if (which !== attempt || !isDialling()) {
-        if (which !== link) drop(which, Code.ABANDONED, "not wanted");
+        if (which !== link) drop(which, Code.ABANDONED, LATE);
         return false;
       }
       if (state === "moving") {
@@ -202,7 +202,7 @@ export function makeRoad(
       } else if (name === Due.STABLE) {
         retry.stable();
       } else if (name === Due.MOVE) {
-        startDial("moving", "the server asked");
+        startDial("moving", "moving");
       }
     },
   };

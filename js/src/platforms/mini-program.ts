@@ -59,7 +59,7 @@ function taskSocket(api: MiniProgramApi, url: string, protocols: string[]): Smal
   // its handlers are there before anything happens
   const socket = {
     send: (data) => task!.send({ data, fail }),
-    close(code = 1000, reason = "") {
+    close(code: number, reason: string) {
       left = { code, reason };
       if (task) task.close(left);
     },

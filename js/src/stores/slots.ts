@@ -6,6 +6,8 @@
  *   (test: a reload gets its slot again).
  */
 
+import { nothing } from "../client/platform.js";
+
 /** A slot that is held. `name` is that of the store, with a number behind it from the second on. */
 export interface Slot {
   readonly name: string;
@@ -17,7 +19,7 @@ const RELOAD_TAKES = 20; // looks, 50 ms apart, until the page before this one h
 /** Take the slot this tab had, else the first that is free. */
 export async function takeSlot(name: string): Promise<Slot> {
   const locks = typeof navigator === "undefined" ? undefined : navigator.locks;
-  if (!locks) return { name, release() {} };
+  if (!locks) return { name, release: nothing };
   const key = `heartline/${name}`;
   const mine = session((tab) => tab.getItem(key));
   for (let i = 0; mine && i < RELOAD_TAKES; i++) {
