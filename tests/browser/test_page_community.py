@@ -131,6 +131,7 @@ async def test_two_tabs_of_one_person_keep_apart_what_each_wrote(stage: Stage) -
     async with Visit(stage) as visit:
         tabs = [await visit.open("/community/", clock=True), await visit.open("/community/")]
         for n, page in enumerate(tabs):
+            await page.bring_to_front()
             await log_in(page, "Chen")
             await Panel(page).press("refuse")
             await Panel(page).press("cut")
