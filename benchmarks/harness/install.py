@@ -51,7 +51,9 @@ def version_of(package: str) -> str:
     """The version that is measured."""
     kind, _, name = package.rpartition(":")
     if kind == "pip":
-        return _told([str(VENV / "bin" / "python"), "-c", f"from importlib.metadata import *; print(version({name!r}))"])
+        return _told(
+            [str(VENV / "bin" / "python"), "-c", f"from importlib.metadata import *; print(version({name!r}))"]
+        )
     if kind == "npm":
         package_json = NODE / "node_modules" / name / "package.json"
         return str(json.loads(package_json.read_text(encoding="utf-8"))["version"])
@@ -134,7 +136,10 @@ def lock() -> None:
     command = [str(Path(sys.executable).parent / "uv"), "pip", "compile", *words.split(), "--upgrade"]
     command += ["requirements.in", "-o", "requirements.txt"]
     subprocess.run(
-        command, cwd=HERE, check=True, env={**os.environ, "UV_CUSTOM_COMPILE_COMMAND": f"python -m {__spec__.name} lock"}
+        command,
+        cwd=HERE,
+        check=True,
+        env={**os.environ, "UV_CUSTOM_COMPILE_COMMAND": f"python -m {__spec__.name} lock"},
     )
     _run([WITH_NODE, "npm", "--prefix", str(NODE_SOURCES), "update", "--package-lock-only", "--ignore-scripts"])
 

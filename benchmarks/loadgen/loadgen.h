@@ -20,7 +20,7 @@
 /* Options, the same for every load; see main.c for their defaults. */
 struct options {
     const char *load, *host, *path, *dialect, *channel;
-    int port, connections, window, size, messages, burst, dialling, warm, calls, server_pid, spin, channels;
+    int port, connections, window, size, messages, burst, dialling, warm, calls, server_pid, spin, channels, pace;
     double warmup, seconds, settle, limit;
 };
 extern struct options options;

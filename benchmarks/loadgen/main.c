@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+enum { RESERVE = 200 }; /* files that a server has open besides, generously */
+
 struct options options = {
     .load = "", .host = "127.0.0.1", .path = "/", .dialect = "echo", .channel = "bench",
     .connections = 100, .window = 8, .size = 64, .messages = 200, .burst = 200, .dialling = 1000, .spin = 1, .channels = 1,
@@ -28,6 +30,7 @@ static const struct { const char *name; int *integer; double *real; const char *
     {"--burst", &options.burst, 0, 0, "fanout: how many of them at a time"},
     {"--warm", &options.warm, 0, 0, "idle: connections before the first look at the memory; fanout: messages"},
     {"--calls", &options.calls, 0, 0, "idle: requests each connection makes before it rests"},
+    {"--pace", &options.pace, 0, 0, "serve: microseconds between two entries, each in a write of its own; 0: as fast as may be"},
     {"--channels", &options.channels, 0, 0, "publish: to so many in turn"},
     {"--spin", &options.spin, 0, 0, "1: never sleep, so that the server need not pay for waking this process (default)"},
     {"--warmup", 0, &options.warmup, 0, "echo, publish, send: seconds before the measurement"},
@@ -74,6 +77,8 @@ int main(int count, char **words) {
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
+    if (!strcmp(options.load, "heartbeat") && (rlim_t)options.connections + RESERVE > files.rlim_max)
+        options.connections = (int)files.rlim_max - RESERVE; /* the sample tells how many there were */
     if ((rlim_t)options.connections + options.warm + 32 > files.rlim_max)
         die("only %lu files may be open here (ulimit -Hn)", (unsigned long)files.rlim_max);
     dialect_choose();

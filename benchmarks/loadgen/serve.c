@@ -47,11 +47,17 @@ static void say(const char *text) {
     frame(1, text, strlen(text));
 }
 
-/* As many entries as credit and one write allow. */
+/* As many entries as credit and one write allow, or one when its time has come. */
 static void feed(void) {
     static char *text;
+    static uint64_t next_at;
     if (!text) text = malloc((size_t)options.size + MESSAGE_ROOM);
-    while (out_to - out_from < WRITE_SIZE) {
+    if (options.pace) {
+        uint64_t now = ns_now();
+        if (now < next_at) return;
+        next_at = now + (uint64_t)options.pace * 1000;
+    }
+    while (out_to - out_from < (options.pace ? 1 : WRITE_SIZE)) {
         if (!is_heartline) {
             frame(1, entry_data, (size_t)options.size);
             continue;

@@ -11,6 +11,7 @@ PEER = Peer(
     ("apt:mosquitto",),
 )
 CONFIG = """
+listener {other} 127.0.0.1
 listener {port} 127.0.0.1
 protocol websockets
 allow_anonymous true
@@ -20,6 +21,7 @@ max_queued_messages 0
 set_tcp_nodelay true
 log_type error
 """
+"""Its first listener is there because Debian's 2.0 refuses to start with none but WebSocket's."""
 
 
 def main() -> None:
@@ -33,7 +35,7 @@ def main() -> None:
 
     port = free_port()
     config = Path(BUILD, "mosquitto.conf")
-    config.write_text(CONFIG.format(port=port))
+    config.write_text(CONFIG.format(port=port, other=free_port()))
     print(f'{{"port": {port}, "soon": true}}', flush=True)
     program = system_program("mosquitto")
     os.execv(program, [program, "-c", str(config)])

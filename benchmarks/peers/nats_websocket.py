@@ -12,6 +12,7 @@ PEER = Peer(
 )
 CONFIG = """
 listen: "127.0.0.1:-1"
+log_file: "/dev/null"
 max_connections: 100000
 websocket {{ listen: "127.0.0.1:{port}", no_tls: true, compression: false }}
 """
