@@ -7,6 +7,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 
 import { build } from "esbuild";
 import { minify } from "terser";
@@ -96,3 +97,16 @@ for (const folder of ["build/cjs", "build/types-cjs"]) writeFileSync(`${folder}/
 
 rmSync("dist", { recursive: true, force: true });
 renameSync("build", "dist");
+
+/** What a page loads at most, in bytes, gzipped; dialects are loaded by those who speak them. */
+const LIMIT = 14_000;
+for (const name of ["index", "dialects"]) {
+  for (const format of ["esm", "cjs"]) {
+    const size = gzipSync(readFileSync(`dist/${format}/${name}.js`), { level: 9 }).length;
+    console.log(`dist/${format}/${name}.js: ${size} bytes gzipped`);
+    if (name === "index" && size > LIMIT) {
+      console.error(`that is more than ${LIMIT}`);
+      process.exitCode = 1;
+    }
+  }
+}

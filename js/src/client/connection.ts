@@ -8,19 +8,16 @@
  */
 
 import type { StateChange } from "../core/effects.js";
-import { type HeartlineError, OutboxFull, RequestTimeout } from "../core/errors.js";
-import { checkChannel, checkName } from "../core/names.js";
-import type { Kind } from "../core/outbox.js";
-import { positives } from "../core/policy.js";
+import { checkName } from "../core/names.js";
 import type { State } from "../core/states.js";
 import type { Handler, OwnEvents, Volatile } from "./bus.js";
 import type { Entry } from "./items.js";
 import { checkUrl, encodeJson, type Options } from "./options.js";
 import type { Delivery } from "../dialects/spec.js";
-import { Receipt } from "./receipts.js";
+import type { Receipt } from "./receipts.js";
 import { Scope } from "./scope.js";
 import { makeShell, type Shell } from "./shell.js";
-import { Feed, type SubscribeOptions, Subscription } from "./subscription.js";
+import type { SubscribeOptions, Subscription } from "./subscription.js";
 
 /** How to send. `expires`: seconds after which it is not worth sending any more. `delivery`: "at_most_once" as a rule. */
 export interface SendOptions {
@@ -48,7 +45,6 @@ export class Connection {
   readonly url: string;
   private readonly _shell: Shell;
   private readonly _holders = new Set<unknown>();
-  private _early = 0; // messages that wait for the store
 
   constructor(
     url: string,
@@ -77,8 +73,7 @@ export class Connection {
 
   /** Messages that have no outcome yet. */
   get pending(): number {
-    const machine = this._shell.machine();
-    return machine ? machine.outbox.messages.size : this._early;
+    return this._shell.pending();
   }
 
   /** Receipts of the messages that an earlier process left in the store, oldest first; empty until it is read. */
@@ -168,16 +163,7 @@ export class Connection {
    * refused the connection. `OutboxFull` where nothing was queued.
    */
   request<T = unknown>(event: string, data?: unknown, options: RequestOptions = {}): Promise<T> {
-    const { timeout = 30, delivery, channel = "" } = options;
-    return new Promise((resolve, reject) => {
-      if (timeout !== Infinity) positives({ timeout });
-      const receipt = this._queue("call", event, data, channel, { delivery });
-      const stop = this._shell.after(timeout, () => this._takeBack(receipt));
-      receipt.wait(true).then(
-        (reply) => (stop(), resolve(reply as T)),
-        (error) => (stop(), reject(error)),
-      );
-    });
+    return this._shell.request(event, data, options);
   }
 
   /**
@@ -186,53 +172,12 @@ export class Connection {
    * Throws `OutboxFull` (`await conn.room()`), and what closed or refused the connection.
    */
   send(event: string, data?: unknown, options: SendOptions = {}): Receipt {
-    return this._queue("send", event, data, "", options);
+    return this._shell.queue("send", event, data, "", options);
   }
 
   /** Add an entry to a channel, if the server lets us. Otherwise as `send`. */
   publish(channel: string, data?: unknown, event = "message", options: SendOptions = {}): Receipt {
-    return this._queue("pub", event, data, checkName(channel, "channel"), options);
-  }
-
-  private _queue(kind: Kind, event: string, data: unknown, target: string, options: SendOptions): Receipt {
-    const shell = this._shell;
-    checkName(event, "event");
-    const text = encodeJson("data", data);
-    const { expires: expiresIn, delivery } = options;
-    if (expiresIn !== undefined) positives({ expires: expiresIn });
-    const refusal = shell.refusal();
-    if (refusal) throw refusal;
-    const late = !shell.machine();
-    if (late) {
-      if (this._early >= shell.policy.outbox.messages) throw new OutboxFull(this._early, 0);
-      this._early++;
-    }
-    const receipt = new Receipt(event, shell.deadEnd);
-    shell.ready((machine) => {
-      this._early = 0;
-      if (receipt.outcome) return; // taken back before the store was read
-      try {
-        receipt.n = machine.send(kind, event, text, { target, expiresIn, idempotent: delivery && delivery === "at_least_once" });
-        shell.receipts.set(receipt.n, receipt);
-      } catch (error) {
-        if (!late) throw error;
-        receipt.fail(error);
-      }
-    });
-    return receipt;
-  }
-
-  /** Nobody waits for it any more: withdraw it if it was never written. */
-  private _takeBack(receipt: Receipt): void {
-    const { n } = receipt;
-    const { receipts, machine, run } = this._shell;
-    if (n === null) {
-      receipt.settle("expired", null, "not in time");
-    } else if (receipts.delete(n)) {
-      if (machine()!.withdraw(n)) receipt.settle("expired", null, "not in time");
-      else receipt.fail(new RequestTimeout("no reply in time", n));
-      run();
-    }
+    return this._shell.queue("pub", event, data, checkName(channel, "channel"), options);
   }
 
   // down
@@ -245,30 +190,7 @@ export class Connection {
    * entries are "join" and "leave"; it can be followed once.
    */
   subscribe<T = unknown>(channel: string, options: SubscribeOptions<T> = {}): Subscription<T> {
-    checkChannel(channel);
-    const place = placeSince(options.since);
-    const { feeds, ready, refusal, owner, machine } = this._shell;
-    if (this.state === "closed") throw refusal()!;
-    let feed = feeds.get(channel);
-    if (!feed) {
-      const made = new Feed(channel, owner);
-      feeds.set(channel, (feed = made));
-      if (place && place[0] !== null) made.place = { epoch: place[0], offset: place[1] };
-      const late = !machine();
-      ready((there) => {
-        if (feeds.get(channel) !== made) return;
-        try {
-          there.subscribe(channel, place, options.args);
-        } catch (error) {
-          feeds.delete(channel);
-          if (!late) throw error;
-          made.end(error as HeartlineError, true);
-        }
-      });
-    } else if (place || channel[0] === "@") {
-      throw new RangeError(`channel: ${channel} is followed already`);
-    }
-    return new Subscription<T>(feed, options);
+    return this._shell.follow(channel, options);
   }
 
   /**
@@ -304,12 +226,4 @@ export class Connection {
   onState(handler: (change: StateChange) => unknown): () => void {
     return this.on("@state", handler);
   }
-}
-
-/** What to ask the server for; undefined: from now on, or where an earlier process had got. */
-function placeSince(since: SubscribeOptions<unknown>["since"]): [string | null, number] | undefined {
-  if (since === undefined || since === "now") return;
-  const { epoch, offset } = typeof since === "object" ? since : { epoch: null, offset: since === "beginning" ? 0 : since };
-  if (offset >= 0) return [epoch, offset];
-  throw new RangeError("since is no place");
 }

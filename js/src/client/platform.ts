@@ -74,3 +74,8 @@ export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T
 
 /** Do nothing. */
 export function nothing(): void {}
+
+/** Random for each process. */
+export function instanceId(): string {
+  return `${Math.random()}${Math.random()}`;
+}

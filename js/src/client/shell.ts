@@ -8,21 +8,13 @@
  */
 
 import { type ClientMachine, clientMachine } from "../core/client.js";
-import { Code } from "../core/codes.js";
 import { Do, type Effect, type StateChange } from "../core/effects.js";
-import {
-  BadFrame,
-  ConnectionClosed,
-  GaveUp,
-  HeartlineError,
-  LoginRefused,
-  OutboxError,
-  OutcomeUnknown,
-  Replaced,
-  SubscriptionRefused,
-} from "../core/errors.js";
+import { ConnectionClosed, GaveUp, type HeartlineError, OutboxError, OutboxFull } from "../core/errors.js";
+import { OutcomeUnknown, RequestTimeout, SubscriptionRefused } from "../core/errors.js";
 import { type ClientCodec, INBOX, type Json } from "../core/frames.js";
-import { makePolicy } from "../core/policy.js";
+import { checkChannel, checkName } from "../core/names.js";
+import type { Kind } from "../core/outbox.js";
+import { makePolicy, positives } from "../core/policy.js";
 import type { Saved } from "../core/saved.js";
 import type { State } from "../core/states.js";
 import { native } from "../dialects/native.js";
@@ -30,10 +22,13 @@ import { detectPlatform } from "../platforms/detect.js";
 import { type Arrival, makeBus } from "./bus.js";
 import { type Journal, makeJournal, savedOf } from "./journal.js";
 import { type Link, linkOf, messageOf } from "./link.js";
-import type { Options } from "./options.js";
-import { nothing, type Platform, proceed, systemTimers } from "./platform.js";
+import type { RequestOptions, SendOptions } from "./connection.js";
+import { encodeJson, type Options } from "./options.js";
+import { instanceId, nothing, type Platform, proceed, systemTimers } from "./platform.js";
+import { refusalOf } from "./refusals.js";
 import { Receipt } from "./receipts.js";
-import { type Feed, type FeedOwner, placeOf } from "./subscription.js";
+import { Feed, type FeedOwner, placeOf, placeSince, type SubscribeOptions, Subscription } from "./subscription.js";
+import { makeWaiting } from "./waiting.js";
 
 /** A function for each effect, which takes what comes with it. */
 type Carriers = { [E in Effect as E[0]]: E extends [unknown, ...infer Rest] ? (...rest: Rest) => void : never };
@@ -50,11 +45,11 @@ export function makeShell(url: string, options: Options) {
   const receipts = new Map<number, Receipt>();
   const links = new Map<number, Link>();
   const dirty = new Set<{ deliver(): void }>();
-  const conditions = new Set<() => void>();
   const spoken = dialect && dialect.speak!(dialect, options); // made by `dialect` of heartline/dialects
   const policy = makePolicy(spoken ? spoken.options : options);
   let machine: ClientMachine | null = null; // while the store is being read
   let early: (() => void)[] = []; // what waits for it
+  let unsent = 0; // messages among that
   let closing = false; // closed by the person before it was there
   let held = false;
   let last: StateChange | null = null;
@@ -89,53 +84,13 @@ export function makeShell(url: string, options: Options) {
     const current = state();
     if (current === "closed") return new ConnectionClosed();
     if (current !== "refused") return null;
-    const { code, reason } = last!;
-    switch (code) {
-      case Code.POLICY:
-      case Code.LOGIN_REFUSED:
-      case Code.NOT_YOUR_SESSION:
-      case Code.TOO_MANY_SESSIONS:
-        return new LoginRefused(reason);
-      case Code.REPLACED:
-        return new Replaced(reason);
-      case Code.BAD_FRAME:
-        return new BadFrame(reason);
-      default:
-        return new ConnectionClosed(`closed by the server: ${code} ${reason}`);
-    }
+    return refusalOf(last!);
   };
 
   /** Why waiting makes no sense: as `refusal`, or nobody dials any more. */
   const deadEnd = (): HeartlineError | null => (state() === "gave up" ? new GaveUp(last!.reason) : refusal());
 
-  /** Call `then` in so many seconds, unless that is never; returns what prevents it. */
-  const after = (seconds: number, then: () => void): (() => void) => (seconds < Infinity ? timers.after(seconds, then) : nothing);
-
-  /**
-   * Resolve with what `look` returns, as soon as that is something. Reject with what it throws, at a dead end of the
-   * connection, and after `timeout` seconds.
-   */
-  const until = (look: () => unknown, timeout = Infinity): Promise<any> =>
-    new Promise((resolve, reject) => {
-      const end = (settle: (value: unknown) => void, value: unknown): void => {
-        stop();
-        conditions.delete(check);
-        settle(value);
-      };
-      const check = (): void => {
-        try {
-          const found = look();
-          const error = deadEnd();
-          if (found) end(resolve, found);
-          else if (error) end(reject, error);
-        } catch (error) {
-          end(reject, error);
-        }
-      };
-      const stop = after(timeout, () => end(reject, new HeartlineError("Timeout", "not in time", true)));
-      conditions.add(check);
-      check();
-    });
+  const { after, until, look } = makeWaiting(timers, deadEnd);
 
   // the drain
 
@@ -152,7 +107,7 @@ export function makeShell(url: string, options: Options) {
     }
     arm();
     deliver();
-    conditions.forEach((check) => check());
+    look();
   };
 
   /** Call when there is a machine: now, as a rule. */
@@ -329,6 +284,52 @@ export function makeShell(url: string, options: Options) {
 
   const carry = ([what, ...rest]: Effect): void => (carriers[what] as (...rest: unknown[]) => void)(...rest);
 
+  // up
+
+  /** See `Connection.send`. */
+  const queue = (kind: Kind, event: string, data: unknown, target: string, { expires, delivery }: SendOptions): Receipt => {
+    checkName(event, "event");
+    const text = encodeJson("data", data);
+    if (expires !== undefined) positives({ expires });
+    const refused = refusal();
+    if (refused) throw refused;
+    const late = !machine;
+    if (late && unsent++ >= policy.outbox.messages) throw new OutboxFull(--unsent, 0);
+    const receipt = new Receipt(event, deadEnd);
+    ready((there) => {
+      unsent = 0;
+      if (receipt.outcome) return; // taken back before the store was read
+      try {
+        const idempotent = delivery && delivery === "at_least_once";
+        receipt.n = there.send(kind, event, text, { target, expiresIn: expires, idempotent });
+        receipts.set(receipt.n, receipt);
+      } catch (error) {
+        if (!late) throw error;
+        receipt.fail(error);
+      }
+    });
+    return receipt;
+  };
+
+  /** See `Connection.request`. */
+  const request = (event: string, data: unknown, { timeout = 30, delivery, channel = "" }: RequestOptions): Promise<any> =>
+    new Promise((resolve, reject) => {
+      if (timeout !== Infinity) positives({ timeout });
+      const receipt = queue("call", event, data, channel, { delivery });
+      const stop = after(timeout, () => {
+        // Nobody waits for it any more: withdraw it if it was never written.
+        const { n } = receipt;
+        if (n !== null && !receipts.delete(n)) return;
+        if (n === null || machine!.withdraw(n)) receipt.settle("expired", null, "not in time");
+        else receipt.fail(new RequestTimeout("no reply in time", n));
+        run();
+      });
+      receipt.wait(true).then(
+        (reply) => (stop(), resolve(reply)),
+        (error) => (stop(), reject(error)),
+      );
+    });
+
   // channels
 
   /** The application is done with an item. */
@@ -351,6 +352,33 @@ export function makeShell(url: string, options: Options) {
       feeds.delete(channel);
       ready((made) => made.unsubscribe(channel));
     },
+  };
+
+  /** See `Connection.subscribe`. */
+  const follow = <T>(channel: string, options: SubscribeOptions<T>): Subscription<T> => {
+    checkChannel(channel);
+    const place = placeSince(options.since);
+    if (state() === "closed") throw refusal()!;
+    let feed = feeds.get(channel);
+    if (!feed) {
+      const made = new Feed(channel, owner);
+      feeds.set(channel, (feed = made));
+      if (place && place[0] !== null) made.place = { epoch: place[0], offset: place[1] };
+      const late = !machine;
+      ready((there) => {
+        if (feeds.get(channel) !== made) return;
+        try {
+          there.subscribe(channel, place, options.args);
+        } catch (error) {
+          feeds.delete(channel);
+          if (!late) throw error;
+          made.end(error as HeartlineError, true);
+        }
+      });
+    } else if (place || channel[0] === "@") {
+      throw new RangeError(`channel: ${channel} is followed already`);
+    }
+    return new Subscription<T>(feed, options);
   };
 
   // life
@@ -438,21 +466,20 @@ export function makeShell(url: string, options: Options) {
 
   return {
     policy,
-    after,
     until,
     bus,
-    feeds,
-    receipts,
-    owner,
     state,
-    refusal,
-    deadEnd,
-    run,
     ready,
+    queue,
+    request,
+    follow,
     begin,
     hold,
     close,
     hint,
+
+    /** Messages that have no outcome yet. */
+    pending: () => (machine ? machine.outbox.messages.size : unsent),
 
     /** Null while the store is being read. */
     machine: () => machine,
@@ -463,9 +490,4 @@ export function makeShell(url: string, options: Options) {
     /** Receipts of what an earlier process left in the store. */
     restored: () => restored,
   };
-}
-
-/** Random for each process. */
-function instanceId(): string {
-  return `${Math.random()}${Math.random()}`;
 }

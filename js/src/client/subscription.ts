@@ -103,6 +103,14 @@ export function placeOf(item: Entry | Gap): Place & { epoch: string } {
   return { epoch: item.epoch, offset: item.kind === "gap" ? item.to : item.offset };
 }
 
+/** What to ask the server for; undefined: from now on, or where an earlier process had got. */
+export function placeSince(since: SubscribeOptions<unknown>["since"]): [string | null, number] | undefined {
+  if (since === undefined || since === "now") return;
+  const { epoch, offset } = typeof since === "object" ? since : { epoch: null, offset: since === "beginning" ? 0 : since };
+  if (offset >= 0) return [epoch, offset];
+  throw new RangeError("since is no place");
+}
+
 type Result<T> = IteratorResult<Entry<T> | Gap, undefined>;
 
 /**
