@@ -46,6 +46,7 @@ async def test_the_page_is_sound(stage: Stage, path: str) -> None:
     async with visited(stage, path) as page:
         assert await look(page, "structure") == []
         assert await page.evaluate("document.documentElement.lang") == "en"
+        assert await page.locator("[data-do=language]").get_attribute("lang") == "zh-CN"
         assert await look(page, "contrast") == []
         cdp = await page.context.new_cdp_session(page)
         nodes = (await cdp.send("Accessibility.getFullAXTree"))["nodes"]

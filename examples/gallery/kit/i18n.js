@@ -75,6 +75,7 @@ export function translator(texts) {
 /** Write the texts that HTML asks for with data-t and its relatives. */
 export function translate(root, t) {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  for (const button of root.querySelectorAll("[data-do=language]")) button.lang = language === "zh" ? "en" : "zh-CN"; // its text
   for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
   for (const [name, attribute] of [["tLabel", "aria-label"], ["tPlaceholder", "placeholder"], ["tTitle", "title"], ["tEmpty", "data-empty"], ["tAlt", "alt"]]) {
     const selector = `[data-${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}]`;
