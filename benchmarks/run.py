@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.budget.record import check
 from benchmarks.harness import machine, registry, report
 from benchmarks.harness.build import load_generator
 from benchmarks.harness.install import install
@@ -36,6 +37,8 @@ def main() -> None:
         file.write_text(json.dumps(record, indent=1) + "\n")
         print(report.text_table(list(report.rows(record, benches))))
         print(f"\n{len(chosen)} benchmarks in {record['seconds']} s, samples in {file}\n", flush=True)
+    if not asked.only and asked.group is None and (told := check()):
+        sys.exit(told)
 
 
 def run_group(chosen: list[Bench], peers: dict[str, Peer], program: Path, asked: argparse.Namespace) -> dict[str, Any]:

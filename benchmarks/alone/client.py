@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 
 from benchmarks.harness.build import load_generator
@@ -106,15 +106,16 @@ async def heartline_requests(url: str, seconds: float, size: int) -> Sample:
         return await _beside(meter.run(), *(ask() for _ in range(WINDOW)))
 
 
-async def _beside(measured: Awaitable[Sample], *others: Awaitable[None]) -> Sample:
+async def _beside(measured: Coroutine[None, None, Sample], *others: Coroutine[None, None, None]) -> Sample:
     """What is measured while the others work; what goes wrong there ends it."""
-    tasks = [asyncio.ensure_future(other) for other in others]
-    measuring = asyncio.ensure_future(measured)
+    tasks = [asyncio.create_task(other) for other in others]
+    measuring = asyncio.create_task(measured)
     done, _ = await asyncio.wait([measuring, *tasks], return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
-    for task in done - {measuring}:
-        task.result()
+    for task in tasks:
+        if task in done:
+            task.result()
     await asyncio.gather(*tasks, return_exceptions=True)
     return measuring.result()
 
@@ -154,7 +155,7 @@ async def picows_requests(url: str, seconds: float, size: int) -> Sample:
     return sample
 
 
-CLIENTS: dict[tuple[str, str], Callable[[str, float, int], Awaitable[Sample]]] = {
+CLIENTS: dict[tuple[str, str], Callable[[str, float, int], Coroutine[None, None, Sample]]] = {
     ("heartline", "receive"): heartline_receives,
     ("heartline", "request"): heartline_requests,
     ("picows", "receive"): picows_receives,

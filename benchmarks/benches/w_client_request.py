@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from benchmarks.harness.model import Bench
 
-from .a_request_window_8 import PER_CPU as SERVER_PER_CPU
-from .a_request_window_8 import RATE as RATE
+from . import a_request_window_8 as server
 
-PER_CPU = replace(SERVER_PER_CPU, title="of a core-second", unit="msg a CPU second")
+RATE = server.RATE
+PER_CPU = replace(server.PER_CPU, title="of a core-second", unit="msg a CPU second")
 
 BENCH = Bench(
     "client-request",

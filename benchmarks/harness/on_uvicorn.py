@@ -1,6 +1,5 @@
 """Serving an ASGI application with uvicorn as it is fastest: what both peers of that kind share."""
 
-import asyncio
 from typing import Any
 
 
@@ -19,15 +18,10 @@ def serve(app: Any) -> None:
         log_level="error",
         backlog=4096,
     )
-    server = uvicorn.Server(config)
 
-    async def run() -> None:
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        print(f'{{"port": {server.servers[0].sockets[0].getsockname()[1]}}}', flush=True)
-        await serving
+    class Telling(uvicorn.Server):  # type: ignore[misc]
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            print(f'{{"port": {self.servers[0].sockets[0].getsockname()[1]}}}', flush=True)
 
-    import uvloop
-
-    uvloop.run(run())
+    Telling(config).run()
