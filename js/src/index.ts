@@ -9,15 +9,15 @@ export {
   type MiniProgramStorage,
   miniProgramStore,
 } from "./stores/key-value.js";
-export { browser } from "./platforms/browser.js";
-export { miniProgram, type MiniProgramApi, type SocketTask } from "./platforms/mini-program.js";
-export { Scope } from "./client/scope.js";
-export { Connection, type RequestOptions, type SendOptions } from "./client/connection.js";
-export * from "./core/errors.js";
 export { Receipt } from "./client/receipts.js";
 export { indexedDBStore } from "./stores/indexed-db.js";
 export { Subscription, type SubscribeOptions } from "./client/subscription.js";
+export { Scope } from "./client/scope.js";
+export { miniProgram, type MiniProgramApi, type SocketTask } from "./platforms/mini-program.js";
+export { Connection, type RequestOptions, type SendOptions } from "./client/connection.js";
 export { connect, shared } from "./client/connect.js";
+export * from "./core/errors.js";
+export { browser } from "./platforms/browser.js";
 export type { Handler, OwnEvents, Volatile } from "./client/bus.js";
 export type { Entry, Gap, Place } from "./client/items.js";
 export type { Options } from "./client/options.js";
