@@ -1,17 +1,22 @@
 """Write the tables of docs/performance.md from the committed records: `python -m benchmarks.page`.
 
-The page holds a block for each group, between `<!-- record GROUP -->` and `<!-- end -->`; the rest of it is prose.
+The page holds a block for each group, between `<!-- record GROUP -->` and `<!-- end -->`; the rest of it is prose. The
+plots of growth are drawn into docs/performance/, and the prose shows them.
 """
 
 import json
 import re
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from benchmarks import growth
 from benchmarks.harness import registry, report
+from benchmarks.harness.plot import plot
 from benchmarks.run import RECORDS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
+DRAWINGS = PAGE.with_suffix("")
 
 
 def main() -> None:
@@ -24,6 +29,17 @@ def main() -> None:
             raise SystemExit(f"{PAGE}: expected one block of {group}, found {len(parts) - 1}")
         page = block.join(parts)
     PAGE.write_text(page, encoding="utf-8")
+    draw(json.loads(growth.RECORD.read_text(encoding="utf-8")))
+
+
+def draw(record: dict[str, Any]) -> None:
+    """The plots of growth."""
+    DRAWINGS.mkdir(exist_ok=True)
+    titles = {plot.name: plot for plot in growth.PLOTS}
+    for name, lines in record["plots"].items():
+        shown = {line: [(n, median(costs)) for n, costs in points] for line, points in lines.items()}
+        drawing = plot(titles[name].title, titles[name].across, "µs of the server's core, each", shown)
+        (DRAWINGS / f"{name}.svg").write_text(drawing, encoding="utf-8")
 
 
 def block_of(group: str, record: dict[str, Any]) -> str:

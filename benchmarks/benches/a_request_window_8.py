@@ -15,7 +15,7 @@ BENCH = Bench(
     ("echo", "--connections", "100", "--window", "8", "--seconds", "3"),
     (RATE, P50, P99),
     PER_CPU,
-    quick=("--seconds", "1.5"),
+    quick=("--seconds", "1"),
     targets={
         "picows": 1.6,
         "Node ws": 2.0,
@@ -25,4 +25,5 @@ BENCH = Bench(
         "python-socketio": 15.0,
     },
     rounds=7,
+    quick_rounds=2,
 )

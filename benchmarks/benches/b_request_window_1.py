@@ -12,7 +12,8 @@ BENCH = Bench(
     ("echo", "--connections", "100", "--window", "1", "--seconds", "3"),
     (RATE, P50, P99),
     PER_CPU,
-    quick=("--seconds", "1.5"),
+    quick=("--seconds", "1"),
     targets={"picows": 0.8},
     rounds=7,
+    quick_rounds=2,
 )

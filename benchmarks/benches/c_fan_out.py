@@ -17,5 +17,7 @@ BENCH = Bench(
     (*LOAD, "--burst", "8", "--warm", "16"),
     (RATE, P50, P99),
     PER_CPU,
+    quick=("--messages", "48"),
     targets=TARGETS,
+    quick_rounds=1,
 )

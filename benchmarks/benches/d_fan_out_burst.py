@@ -12,5 +12,7 @@ BENCH = Bench(
     (*LOAD, "--burst", "200", "--warm", "20"),
     (RATE, P50, P99),
     PER_CPU,
+    quick=("--messages", "96", "--burst", "96"),
     targets=TARGETS,
+    quick_rounds=1,
 )

@@ -15,4 +15,5 @@ BENCH = Bench(
     targets={"picows": 1.0},
     more_targets={"p50_us": {"picows": 1.0}},
     quick=("--messages", "40"),
+    quick_rounds=2,
 )

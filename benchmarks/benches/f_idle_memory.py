@@ -13,6 +13,7 @@ BENCH = Bench(
         Metric("per_second", "connected", "a second"),
     ),
     limit=15_000,
+    quick=("--connections", "3000", "--warm", "1000"),
     rounds=3,
     quick_rounds=1,
 )

@@ -14,5 +14,6 @@ BENCH = Bench(
     (Metric("seconds", "time", "s", 1, 2, more_is_better=False), CPU),
     CPU,
     targets={"Node Socket.IO, recovery": 2.5, "python-socketio": 3.0},
-    quick_rounds=2,
+    quick=("--connections", "2000", "--dialling", "2000"),
+    quick_rounds=1,
 )

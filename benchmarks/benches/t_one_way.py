@@ -15,4 +15,5 @@ BENCH = Bench(
     quick=("--seconds", "1"),
     targets={"picows": 2.0},
     rounds=7,
+    quick_rounds=2,
 )

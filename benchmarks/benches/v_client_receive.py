@@ -16,5 +16,6 @@ BENCH = Bench(
     (RATE,),
     PER_CPU,
     quick=("--seconds", "1"),
+    quick_rounds=2,
     targets=TARGETS,
 )

@@ -13,5 +13,6 @@ BENCH = Bench(
     (*LOAD, "--pace", "50"),
     (PER_CPU, RATE),
     quick=("--seconds", "1"),
+    quick_rounds=2,
     targets=TARGETS,
 )

@@ -18,5 +18,6 @@ BENCH = Bench(
     (RATE,),
     PER_CPU,
     quick=("--seconds", "1"),
+    quick_rounds=2,
     targets={"picows client": 0.8},
 )

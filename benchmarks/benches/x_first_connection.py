@@ -13,5 +13,6 @@ BENCH = Bench(
         Metric("import_s", "of this the import", "ms", 1e3, 1, more_is_better=False),
     ),
     quick=("--starts", "5"),
+    quick_rounds=2,
     targets={"import websockets": 1.0},
 )

@@ -17,7 +17,7 @@ from .model import ALONE, Bench, Outcome, Peer, Sample
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER_CORE, LOAD_CORE = "0", "1"
-START_LIMIT = 20.0
+START_LIMIT = 120.0
 LOAD_LIMIT = 600.0
 FILES = 250_000
 

@@ -24,6 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--durable", action="store_true")
     parser.add_argument("--file")
+    parser.add_argument("--history", type=int, help="entries of a channel, and `bench` has as many from the start")
+    parser.add_argument("--size", type=int, default=200, help="bytes of each of these")
     asked = parser.parse_args()
     with fresh_folder() if asked.durable else contextlib.nullcontext() as folder:
         file = f"{folder}/bench.db" if asked.durable else asked.file
@@ -39,7 +41,16 @@ def main() -> None:
             pass
 
         app.channel("long/{name}", publish=True, history=10_000_000, history_bytes=1 << 40)
-        app.channel("{name}", publish=True, history=1000)
+        if asked.history is None:
+            app.channel("{name}", publish=True, history=1000)
+        else:
+            app.channel("{name}", publish=True, history=asked.history, history_bytes=1 << 40)
+
+        @app.startup
+        async def fill() -> None:
+            for _ in range(asked.history or 0):
+                await app.publish("bench", "m", "x" * (asked.size - 2))
+
         app.run(port=0, drain=0.0, ready=lambda address: print(f'{{"port": {address.port}}}', flush=True))
 
 
