@@ -11,7 +11,7 @@ Invariants:
 import logging
 from collections import OrderedDict
 from typing import Final
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import parse_qs, urlencode, urlsplit
 from urllib.request import urlopen
 
@@ -51,6 +51,8 @@ class WeChat:
             with urlopen(f"{self._url}?{query}", timeout=_TIMEOUT) as reply:
                 answer = msgspec.json.decode(reply.read(_MOST), type=Answer)
         except (URLError, OSError, msgspec.DecodeError) as error:
+            if isinstance(error, HTTPError):
+                error.close()  # it holds the socket
             logger.warning("code2session does not answer: %s", type(error).__name__)
             raise Refuse("busy", "the login service does not answer", retry=5) from None
         if answer.openid:

@@ -195,7 +195,8 @@ def test_a_killed_listener_writes_each_line_once(tmp_path: Path) -> None:
         words = ("listen", url, "n", "--cursor", str(file), "--output", str(out))
         for _ in range(5):
             killed(dice, *words, wait_for=out)
-        with Running(*words) as last:
+        with Running(*words, "--stats-every", "0.1") as last:
+            last.err.until("{")  # it runs, and takes signals
             until = time.monotonic() + 20
             whole = b"what was there before\n" + numbers(LINES)
             while out.stat().st_size < len(whole) and time.monotonic() < until:

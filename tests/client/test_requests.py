@@ -212,6 +212,7 @@ def test_a_request_never_written_expires_at_its_time_out(run: Run) -> None:
 def test_a_late_reply_is_dropped(run: Run) -> None:
     async def main() -> None:
         async with world() as w, w.connect() as conn:
+            await conn.connected(5)
             with pytest.raises(RequestTimeout, match="may still be handled") as caught:
                 await conn.request("slow", 1, timeout=0.05)
             assert isinstance(caught.value, TimeoutError)
