@@ -132,10 +132,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, and nothing of the largest sizes")
     parser.add_argument("--only", nargs="+", choices=[plot.name for plot in PLOTS])
+    parser.add_argument("--rounds", type=int, help="how often each point is measured; the median counts")
     parser.add_argument("--record", action="store_true", help=f"keep it as {RECORD.name}")
     asked = parser.parse_args()
     peers, program = registry.peers(), load_generator()
-    rounds = 1 if asked.quick else 3
+    rounds = asked.rounds or (1 if asked.quick else 3)
     record: dict[str, Any] = {
         "machine": machine.describe({p for name in BOTH for p in peers[name].packages}),
         "load_before": machine.load_average(),

@@ -1,15 +1,19 @@
-/* Sessions that do nothing but live: what their heartbeats cost the server, and how many there were. */
+/* Sessions that do nothing but live: what their heartbeats cost the server, and how many there were.
+ *
+ * They come evenly within --over seconds, so that their heartbeats are as spread as those of strangers. What a server does
+ * with nobody there is measured first: only the rest is multiplied when the cost of 100,000 is told.
+ */
 #include "loadgen.h"
 
 #include <stdlib.h>
 
 static struct conn *conns;
-static int opened;
+static int dialled, opened;
+static double began;
 
 static void ready(struct conn *c) {
     (void)c;
     opened++;
-    dial_more();
 }
 
 static void text(struct conn *c, const char *bytes, size_t size) {
@@ -18,27 +22,44 @@ static void text(struct conn *c, const char *bytes, size_t size) {
     dialect->hear(c, bytes, size, &data, &data_size);
 }
 
+static void tick(void) {
+    if (!conns || dialled == options.connections) return;
+    double part = options.over > 0 ? (seconds_now() - began) / options.over : 1;
+    int due = part < 1 ? (int)(part * options.connections) : options.connections;
+    for (; dialled < due && net_in_flight < options.dialling; dialled++)
+        net_dial(&conns[dialled], dialled, options.path, dialect->subprotocol);
+}
+
 static int all_open(void) {
     return opened == options.connections;
 }
 
+static double share(struct usage from, struct usage to) {
+    return (to.server_cpu - from.server_cpu) / (to.at - from.at);
+}
+
 void heartbeat_run(void) {
-    struct callbacks mine = {.open = dialect->greet, .text = text};
+    struct callbacks mine = {.open = dialect->greet, .text = text, .tick = tick};
     on_ready = ready;
     net_start(&mine);
+    struct usage empty = usage_now();
+    net_run_for(options.settle);
+    double alone = share(empty, usage_now());
     conns = calloc((size_t)options.connections, sizeof *conns);
-    dial_all(conns, 0, options.connections, all_open);
+    began = seconds_now();
+    net_run(all_open, options.over + options.limit, "connecting");
     net_run_for(options.settle);
     uint64_t before = heartbeats;
     struct usage from = usage_now();
     net_run_for(options.seconds);
     struct usage to = usage_now();
-    double share = (to.server_cpu - from.server_cpu) / (to.at - from.at);
     if (heartbeats == before) die("no heartbeat in %.0f s", options.seconds);
     json_begin();
     json_number("connections", options.connections);
     json_number("heartbeats_each", (double)(heartbeats - before) / options.connections);
-    json_number("share_of_100000", share * 100000 / options.connections);
+    json_number("heartbeat_us", (to.server_cpu - from.server_cpu - alone * (to.at - from.at)) / (double)(heartbeats - before) * 1e6);
+    json_number("share_alone", alone);
+    json_number("share_of_100000", alone + (share(from, to) - alone) * 100000 / options.connections);
     json_usage(from, to);
     json_end();
 }

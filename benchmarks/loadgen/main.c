@@ -12,7 +12,7 @@ enum { RESERVE = 200 }; /* files that a server has open besides, generously */
 struct options options = {
     .load = "", .host = "127.0.0.1", .path = "/", .dialect = "echo", .channel = "bench",
     .connections = 100, .window = 8, .size = 64, .messages = 200, .burst = 200, .dialling = 1000, .spin = 1, .channels = 1,
-    .warmup = 0.5, .seconds = 2, .settle = 0.5, .limit = 60,
+    .warmup = 0.5, .seconds = 2, .settle = 0.5, .limit = 60, .over = 25,
 };
 
 static const struct { const char *name; int *integer; double *real; const char **text; const char *help; } table[] = {
@@ -36,6 +36,7 @@ static const struct { const char *name; int *integer; double *real; const char *
     {"--warmup", 0, &options.warmup, 0, "echo, publish, send: seconds before the measurement"},
     {"--seconds", 0, &options.seconds, 0, "echo, heartbeat, publish, send: how long to measure"},
     {"--settle", 0, &options.settle, 0, "heartbeat, idle, resume: seconds of quiet"},
+    {"--over", 0, &options.over, 0, "heartbeat: seconds within which the connections come"},
     {"--limit", 0, &options.limit, 0, "seconds after which a phase has failed"},
 };
 

@@ -15,13 +15,16 @@ PEER = Peer(
 def main() -> None:
     """Serve until SIGTERM."""
     import asyncio
+    import contextlib
 
     import uvloop
     from websockets.asyncio.server import ServerConnection, serve
+    from websockets.exceptions import ConnectionClosed
 
     async def echo(connection: ServerConnection) -> None:
-        async for message in connection:
-            await connection.send(message)
+        with contextlib.suppress(ConnectionClosed):
+            async for message in connection:
+                await connection.send(message)
 
     async def run() -> None:
         async with serve(echo, "127.0.0.1", 0, compression=None, backlog=4096) as server:
