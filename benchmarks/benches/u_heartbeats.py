@@ -5,10 +5,10 @@ from benchmarks.harness.model import Bench, Metric
 BENCH = Bench(
     "heartbeats",
     "heartbeats of 100,000 idle sessions",
-    "share of a core for pings and their answers, every 25 s, over two of these intervals; told for 100,000, measured with "
+    "share of a core for pings and their answers, every 25 s, over one of these intervals; told for 100,000, measured with "
     "as many as may be open at a time here (ulimit -Hn), 5,000 in the short form; they come spread over one interval",
     ("heartline",),
-    ("heartbeat", "--connections", "100000", "--dialling", "500", "--settle", "3", "--seconds", "50"),
+    ("heartbeat", "--connections", "100000", "--dialling", "500", "--settle", "2", "--seconds", "25"),
     (
         Metric("share_of_100000", "share", "% of a core", 100, 2, more_is_better=False),
         Metric("heartbeat_us", "each heartbeat", "µs", 1, 1, more_is_better=False),
@@ -18,6 +18,6 @@ BENCH = Bench(
     ),
     quick=("--connections", "5000", "--over", "5", "--seconds", "25"),
     limit=0.06,
-    rounds=2,
+    rounds=3,
     quick_rounds=1,
 )
