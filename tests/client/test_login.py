@@ -110,7 +110,7 @@ def test_credentials_are_renewed(run: Run) -> None:
             @app.login
             def login(token: Any) -> Identity:
                 seen.append(token)
-                return Identity("ann", expires_in=0.3 if len(seen) < 3 else 1000)
+                return Identity("ann", expires_in=2.0 if len(seen) < 3 else 1000)
 
         async with world(declare=declare) as w:
             count = 0

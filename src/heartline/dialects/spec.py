@@ -224,8 +224,8 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 class Reconnect(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """When to dial again, in seconds: after half to all of `delay`, doubled while links come to nothing, up to `cap`.
 
-    `attempts` in a row without a good link, then give up and say so; None: never. A link is good when something that the other end
-    said settled a message or was handed over, or when it has lived for `stable`.
+    `attempts` in a row without a good link, then give up and say so; None: never. A link is good when something that
+    the other end said settled a message or was handed over, or when it has lived for `stable`.
     """
 
     delay: float = 1.0
