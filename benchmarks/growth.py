@@ -28,7 +28,7 @@ MOST = 19_000
 
 @dataclass(frozen=True)
 class Line:
-    """One line: who does what, for each size `n`; the load's words, those for the server, and how messages are told."""
+    """One line: who does what, for each size `n` from `least` on; the load's words, those for the server, what counts messages."""
 
     name: str
     peer: str
@@ -36,6 +36,7 @@ class Line:
     server: Callable[[int], Sequence[str]] = lambda _n: ()
     messages: str = "messages"
     times: int = 1
+    least: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ PLOTS = (
         (0, 100, 1000, 10_000, 100_000, 1_000_000),
         [
             Line("publication", "heartline", history, filled),
-            Line("entry replayed", "heartline", replay, lambda n: filled(max(n, 1000)), "connections", 100),
+            Line("entry replayed", "heartline", replay, filled, "connections", 100, least=1000),
         ],
     ),
     Plot(
@@ -163,10 +164,14 @@ def measure(plot: Plot, sizes: Sequence[int], rounds: int, peers: dict[str, Peer
         costs: dict[str, list[float]] = {line.name: [] for line in plot.lines}
         for _ in range(rounds):
             for line in plot.lines:
+                if n < line.least:
+                    continue
                 peer = peers[line.peer]
                 peer = replace(peer, command=(*peer.command, *line.server(n)))
                 costs[line.name].append(cost(line, run_once(peer, line.load(n).split(), program)))
         for name, values in costs.items():
+            if not values:
+                continue
             found[name].append((n, values))
             print(f"{plot.name} {n:>9,} {name:<16} {median(values):10.2f} µs a message", file=sys.stderr, flush=True)
     return found

@@ -23,13 +23,10 @@ def main() -> None:
     """Redraw the blocks."""
     page = PAGE.read_text(encoding="utf-8")
     for group, file in RECORDS.items():
-        block = block_of(group, json.loads(file.read_text(encoding="utf-8")))
-        parts = re.split(rf"<!-- record {group} -->.*?<!-- end -->", page, flags=re.DOTALL)
-        if len(parts) != 2:
-            raise SystemExit(f"{PAGE}: expected one block of {group}, found {len(parts) - 1}")
-        page = block.join(parts)
-    PAGE.write_text(page, encoding="utf-8")
-    draw(json.loads(growth.RECORD.read_text(encoding="utf-8")))
+        page = block_in(page, group, table_of(json.loads(file.read_text(encoding="utf-8"))))
+    record = json.loads(growth.RECORD.read_text(encoding="utf-8"))
+    PAGE.write_text(block_in(page, "growth", about(record, record["rounds"])), encoding="utf-8")
+    draw(record)
 
 
 def draw(record: dict[str, Any]) -> None:
@@ -42,18 +39,29 @@ def draw(record: dict[str, Any]) -> None:
         (DRAWINGS / f"{name}.svg").write_text(drawing, encoding="utf-8")
 
 
-def block_of(group: str, record: dict[str, Any]) -> str:
+def block_in(page: str, group: str, text: str) -> str:
+    """The page with another block."""
+    parts = re.split(rf"<!-- record {group} -->.*?<!-- end -->", page, flags=re.DOTALL)
+    if len(parts) != 2:
+        raise SystemExit(f"{PAGE}: expected one block of {group}, found {len(parts) - 1}")
+    return f"<!-- record {group} -->\n{text}\n<!-- end -->".join(parts)
+
+
+def table_of(record: dict[str, Any]) -> str:
     """What was measured where, and the table."""
+    rounds = max(len(samples) for outcome in record["outcomes"] for samples in outcome["samples"].values())
+    return f"{about(record, rounds)}\n\n{report.markdown_table(list(report.rows(record, registry.benches())))}"
+
+
+def about(record: dict[str, Any], rounds: int) -> str:
+    """Where and with what."""
     machine = record["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    rounds = max(len(samples) for outcome in record["outcomes"] for samples in outcome["samples"].values())
-    about = (
+    return (
         f"{machine['at']}, {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
         f"Python {machine['python']}, {packages}; commit {machine['commit']}; medians of up to {rounds} rounds, "
         f"interleaved; load average before the run {record['load_before']:.1f}."
     )
-    table = report.markdown_table(list(report.rows(record, registry.benches())))
-    return f"<!-- record {group} -->\n{about}\n\n{table}\n<!-- end -->"
 
 
 if __name__ == "__main__":
