@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test pytest browsers smoke lint style types format lock bench bench-full clean
+.PHONY: help setup demo test pytest browsers smoke lint style types format lock bench bench-full budget clean
 
 BIN := .venv/bin
 STAMP := .venv/.stamp
@@ -92,6 +92,10 @@ bench: setup ## the benchmarks, short
 
 bench-full: setup ## the benchmarks as published; an idle machine and patience wanted
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.growth
+
+budget: setup ## instruction counts of the hot paths against benchmarks/budget.json
+	$(BIN)/python -m benchmarks.budget
 
 clean: ## remove .venv, caches and build results
 	rm -rf .venv js/dist js/node_modules dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
