@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from heartline.core.frames import At, Settled, Sub
 from heartline.core.policy import ServerLimits
 from heartline.core.ports import History
-from heartline.core.server.handshake import Accepted, RefusedLogin
+from heartline.core.server.verdicts import Accepted, RefusedLogin
 from heartline.core.states import LinkState
 from heartline.dialects import presets
 from heartline.dialects.server_translator import FULL, PROBE

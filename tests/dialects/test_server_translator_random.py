@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heartline.core.policy import ServerLimits
-from heartline.core.server.handshake import Accepted
+from heartline.core.server.verdicts import Accepted
 from tests.core.server.world import World
 
 from .foreign import PING, Foreigner

@@ -14,6 +14,8 @@ import uvloop
 
 from heartline.server.eager import POOL, Runner
 
+from .stepping import begin, end
+
 Start = Callable[[Coroutine[Any, Any, Any]], Any]
 Case = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -37,12 +39,6 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[Runner], Awaitabl
         return request.param(main())
 
     return go
-
-
-async def end(started: tuple[bool, Any, Any]) -> Any:
-    """The value of what was started, whenever it comes."""
-    done, value, task = started
-    return value if done else await task
 
 
 # --- as in an ordinary task ------------------------------------------------------------------------
@@ -182,7 +178,7 @@ def test_handlers_see_an_ordinary_task(case: Case, run: Any) -> None:
     async def both(runner: Runner) -> None:
         results = []
         for _ in range(3):
-            for start in (lambda c: end(runner.start(c)), asyncio.create_task):
+            for start in (lambda c: end(begin(runner, c)), asyncio.create_task):
                 try:
                     results.append(await start(case()))
                 except LookupError as error:
@@ -201,10 +197,10 @@ def test_current_task_is_the_callers_again(run: Any) -> None:
             seen.append(asyncio.current_task())
 
         for _ in range(3):
-            runner.start(handler())
+            begin(runner, handler())
             assert asyncio.current_task() is mine
         with pytest.raises(LookupError):
-            runner.start(raises_at_once())
+            begin(runner, raises_at_once())
         assert asyncio.current_task() is mine
         assert mine not in seen
 
@@ -217,7 +213,7 @@ def test_what_does_not_suspend_ends_at_once(run: Any) -> None:
             return n
 
         for n in range(10 * POOL):
-            assert runner.start(handler(n)) == (True, n, None)
+            assert begin(runner, handler(n)) == (True, n, None)
         assert runner.running == 0
 
     run(test)
@@ -272,7 +268,7 @@ def test_cancelling_reaches_what_is_awaited(steps: int, what: str, run: Any) -> 
         return verdict
 
     async def test(runner: Runner) -> None:
-        assert await once(lambda c: runner.start(c)[2]) == await once(asyncio.create_task)
+        assert await once(runner.start) == await once(asyncio.create_task)
 
     # An ordinary task that is cancelled before its first step never begins; one of ours has taken it.
     if steps:
@@ -280,7 +276,7 @@ def test_cancelling_reaches_what_is_awaited(steps: int, what: str, run: Any) -> 
     else:
 
         async def begun(runner: Runner) -> None:
-            log = await once(lambda c: runner.start(c)[2])
+            log = await once(runner.start)
             assert "handler cancelled" in log
             assert log[-3:] == [True, what == "future", what == "task"]
 
@@ -296,7 +292,7 @@ def test_many_may_await_one_future(run: Any) -> None:
         async def handler() -> str:
             return await future
 
-        tasks = [runner.start(handler())[2] for _ in range(POOL // 2)]
+        tasks = [runner.start(handler()) for _ in range(POOL // 2)]
         other = asyncio.create_task(handler())
         await asyncio.sleep(0)
         future.set_result("shared")
@@ -312,7 +308,7 @@ def test_a_future_done_before_the_task_wakes(run: Any) -> None:
         async def handler() -> str:
             return await future
 
-        task = runner.start(handler())[2]
+        task = runner.start(handler())
         future.set_result("early")
         assert await task == "early"
 
@@ -327,7 +323,7 @@ def test_cancelled_parked_tasks_are_passed_over(run: Any) -> None:
             if getattr(task.get_coro(), "__name__", "") == "_parked":
                 task.cancel()
         for case in CASES[:3] * 10:
-            assert await end(runner.start(case())) == await case()
+            assert await end(begin(runner, case())) == await case()
 
     run(test)
 
@@ -345,7 +341,7 @@ def test_contexts_do_not_leak(run: Any) -> None:
             return found
 
         for suspend in (False, True) * 5:
-            assert await end(runner.start(handler(suspend))) == "outside"
+            assert await end(begin(runner, handler(suspend))) == "outside"
             assert variable.get() == "outside"
 
     run(test)
@@ -359,8 +355,8 @@ def test_the_callers_context_does_not_leak_into_handlers(run: Any) -> None:
             return variable.get()
 
         variable.set("the caller's")
-        assert runner.start(handler())[1] == "outside"
-        flood = [runner.start(context_is_kept())[2] for _ in range(3 * POOL)]
+        assert begin(runner, handler())[1] == "outside"
+        flood = [runner.start(context_is_kept()) for _ in range(3 * POOL)]
         assert await asyncio.gather(*flood) == [("outside", "inside", "inside")] * (3 * POOL)
 
     run(test)

@@ -10,6 +10,8 @@ import uvloop
 
 from heartline.server.eager import EAGER_TASKS, POOL, Runner
 
+from .stepping import begin, end
+
 
 @pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Callable[[Callable[[Runner], Awaitable[Any]]], Any]:
@@ -28,12 +30,6 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[Runner], Awaitabl
         return request.param(main())
 
     return go
-
-
-async def end(started: tuple[bool, Any, Any]) -> Any:
-    """The value of what was started, whenever it comes."""
-    done, value, task = started
-    return value if done else await task
 
 
 # --- the pool ---------------------------------------------------------------------------------------
@@ -102,9 +98,9 @@ def test_first_steps_keep_their_order(run: Any) -> None:
             await gate.wait()
 
         for size in (3, 2 * POOL, 5, 1, 3 * POOL, 2):
-            tasks += [runner.start(handler(next(numbers)))[2] for _ in range(size)]
+            tasks += [runner.start(handler(next(numbers))) for _ in range(size)]
             await asyncio.sleep(0)
-            tasks += [runner.start(handler(next(numbers)))[2] for _ in range(size)]
+            tasks += [runner.start(handler(next(numbers))) for _ in range(size)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert begun == list(range(len(tasks)))
@@ -126,7 +122,7 @@ def test_deep_nesting_of_eager_starts(run: Any) -> None:
             mine = asyncio.current_task()
             below = 0
             if depth:
-                done, value, task = runner.start(handler(depth - 1))
+                done, value, task = begin(runner, handler(depth - 1))
                 assert asyncio.current_task() is mine
                 if done:
                     below = value or 0
@@ -138,7 +134,7 @@ def test_deep_nesting_of_eager_starts(run: Any) -> None:
             return below + 1
 
         for depth in (3, 2 * POOL, 3 * POOL):
-            await end(runner.start(handler(depth)))
+            await end(begin(runner, handler(depth)))
         while tasks:
             await tasks.pop()
         assert len(seen) == 5 * POOL + 6
@@ -155,7 +151,7 @@ def test_many_suspended_at_once(run: Any) -> None:
                 await asyncio.sleep(0)
             return n
 
-        started = [runner.start(handler(n)) for n in range(500)]
+        started = [begin(runner, handler(n)) for n in range(500)]
         assert await asyncio.gather(*map(end, started)) == list(range(500))
 
     run(test)
@@ -240,7 +236,7 @@ def test_nothing_is_kept_of_what_ended(run: Any) -> None:
             _ = Thing()
 
         for suspend in (False, True) * POOL * 2:
-            await end(runner.start(handler(suspend)))
+            await end(begin(runner, handler(suspend)))
         await asyncio.sleep(0)
         gc.collect()
         assert Thing.alive == 0

@@ -26,12 +26,12 @@ async def test_effects_before_starts() -> None:
     app.channel("c")(lambda: log.append("asked"))
     async with app.serving() as address, raw(address) as link:
         assert link.socket is not None
-        hub_of(app)._turning = True  # nothing happens until everything has come
+        hub_of(app).turning = True  # nothing happens until everything has come
         link.say("sub", 1, "c")
         link.say("send", 1, "x", None)
         link.say("sub", 2, "c")
         await until(lambda: hub_of(app).node.ready)
-        hub_of(app)._turning = False
+        hub_of(app).turning = False
         hub_of(app).turn()
         assert log == ["opened", "asked", "asked", "x"]
 
@@ -135,12 +135,12 @@ async def test_a_fault_in_one_effect_loses_no_other(caplog: pytest.LogCaptureFix
 
         before, actions[do.Authorise] = actions[do.Authorise], bug
         app.channel("c")
-        hub._turning = True
+        hub.turning = True
         one.say("sub", 1, "c")
         two.say("sub", 1, "c")
         three.say("bye", "")
         await until(lambda: len(hub.node.effects) >= 4)
-        hub._turning = False
+        hub.turning = False
         one.say("ping", 1)
         assert (await one.end())[0] == 1011
         assert (await two.hear("ok"))[1] == 1

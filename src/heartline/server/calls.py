@@ -10,9 +10,7 @@ Invariants:
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -21,16 +19,20 @@ from heartline.core.outbox import Kind
 from heartline.core.server.session import Lane, Pending
 from heartline.transports.clock import now
 
-from .eager import as_coroutine
 from .handlers import Handler
 from .refusals import Refuse, fail_frame, invalid_frame
+from .settling import settle
 
 if TYPE_CHECKING:
     from .hub import Hub
 
 logger: logging.Logger = logging.getLogger("heartline.server")
-_FREE, _ALONE, _TOGETHER = Lane.FREE, Lane.ALONE, Lane.TOGETHER
-_CALL, _PUB = Kind.CALL, Kind.PUB  # naming a member of an enum costs as much as a call on Python 3.11
+# Naming a member of an enum costs as much as a call on Python 3.11.
+_FREE: Final = Lane.FREE
+_ALONE: Final = Lane.ALONE
+_TOGETHER: Final = Lane.TOGETHER
+_CALL: Final = Kind.CALL
+_PUB: Final = Kind.PUB
 
 
 class Calls:
@@ -55,7 +57,7 @@ class Calls:
         """Begin a message; it may end before this returns."""
         self.started += 1
         if pending.kind is _PUB:
-            self._run(pending, self._hub.entries.publish_for(pending), None)
+            self._step(settle(self, pending, None, self._hub.entries.publish_for(pending)))
             return
         handler = self._handlers.get(pending.event)
         if handler is None:
@@ -73,37 +75,14 @@ class Calls:
         try:
             value = handler.call(session.view or self._hub.facade(session), pending, payload)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the application's, told as a failure
-            self._end(pending, self._failed(pending, error))
+            self.end_badly(pending, error)
             return
         if handler.is_async or hasattr(value, "__await__"):
-            self._run(pending, value if handler.is_async else as_coroutine(value), handler)
+            self._step(settle(self, pending, handler, value))
         else:
-            self._end_well(pending, handler, value)
+            self.end_well(pending, handler, value)
 
-    def _run(self, pending: Pending, coroutine: "Coroutine[Any, Any, Any]", handler: Handler | None) -> None:
-        """Step a coroutine at once; when it suspends, end the message when it ends."""
-        try:
-            _, value, task = self._step(coroutine)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - as above
-            self._end(pending, self._failed(pending, error))
-            return
-        if task is None:
-            self._end_well(pending, handler, value)
-        else:
-            task.add_done_callback(partial(self._ended, pending, handler))
-
-    def _ended(self, pending: Pending, handler: Handler | None, task: "asyncio.Task[Any]") -> None:
-        """A coroutine that had suspended has ended."""
-        if task.cancelled() and self._hub.stopping:
-            return
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None:
-            self._end(pending, self._failed(pending, error), now())
-        else:
-            self._end_well(pending, handler, task.result(), now())
-        self._hub.turn()
-
-    def _end_well(self, pending: Pending, handler: Handler | None, value: Any, at: float | None = None) -> None:
+    def end_well(self, pending: Pending, handler: Handler | None, value: Any) -> None:
         """End with a reply to a call, with nothing to say for a send."""
         payload = None
         if pending.kind is _CALL and handler is not None:
@@ -112,10 +91,12 @@ class Calls:
             except (msgspec.ValidationError, TypeError, ValueError, OverflowError, RecursionError) as error:
                 logger.error("the reply of the handler of %r is not what it promises: %s", pending.event, error)
                 payload = fail_frame(pending.n, "failed", "the handler failed")
-            if len(payload) > self._most:
-                payload = self._too_big(pending, payload)
-        node = self._hub.node
-        node.finished(pending, payload, node.now if at is None else at)
+        self._end(pending, payload)
+
+    def end_badly(self, pending: Pending, error: BaseException) -> None:
+        """End with what was raised, unless the server's stop is what cancelled it."""
+        if not (self._hub.stopping and isinstance(error, asyncio.CancelledError)):
+            self._end(pending, self._failed(pending, error))
 
     def _failed(self, pending: Pending, error: BaseException) -> bytes:
         if isinstance(error, Refuse):
@@ -128,12 +109,16 @@ class Calls:
         logger.error("the handler of %r failed for message %s", pending.event, pending.id, exc_info=error)
         return fail_frame(pending.n, "failed", "the handler failed")
 
-    def _end(self, pending: Pending, payload: bytes, at: float | None = None) -> None:
-        """End a message with a failure; without a time it is the turn that started it."""
-        if len(payload) > self._most:
+    def _end(self, pending: Pending, payload: bytes | None) -> None:
+        """End a message with a frame or silently: within the turn that started it, or in one of its own."""
+        if payload is not None and len(payload) > self._most:
             payload = self._too_big(pending, payload)
-        node = self._hub.node
-        node.finished(pending, payload, node.now if at is None else at)
+        hub = self._hub
+        if hub.turning:
+            hub.node.finished(pending, payload, hub.node.now)
+        else:
+            hub.node.finished(pending, payload, now())
+            hub.turn()
 
     def _too_big(self, pending: Pending, payload: bytes) -> bytes:
         """What is said instead of a frame that a client cannot take."""

@@ -1,4 +1,4 @@
-"""Stepping a handler at once: a coroutine that does not suspend costs no scheduled task.
+"""Stepping a coroutine at once: one that does not suspend costs no scheduled task.
 
 Python 3.12 has eager tasks. On 3.11 the first step runs in the name of a parked, real task, so that
 `asyncio.current_task()`, time-outs, task groups and context variables see what they expect; the task is woken only if
@@ -18,24 +18,15 @@ import asyncio
 import sys
 import types
 from asyncio.tasks import _enter_task, _leave_task
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-_T = TypeVar("_T")
 POOL: Final = 16
 EAGER_TASKS: Final = sys.version_info >= (3, 12)
+_ENDED: Final = object()
 # What asyncio.current_task() looks into; asking it takes three times as long.
 _current_tasks: Final[dict[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = getattr(asyncio.tasks, "_current_tasks", {})
-
-
-def as_coroutine(answer: Awaitable[_T]) -> Coroutine[Any, Any, _T]:
-    """Anything that can be awaited, as the coroutine that a `Runner` takes."""
-    return answer if isinstance(answer, types.CoroutineType) else _awaited(answer)
-
-
-async def _awaited(answer: Awaitable[_T]) -> _T:
-    return await answer
 
 
 class Runner:
@@ -61,10 +52,10 @@ class Runner:
         """How many coroutines have suspended and not ended."""
         return len(self._tasks)
 
-    def start(self, coroutine: Coroutine[Any, Any, _T]) -> "tuple[bool, _T | None, asyncio.Task[_T] | None]":
-        """Step once: (True, value, None) when that was all, else (False, None, the task that goes on).
+    def start(self, coroutine: Coroutine[Any, Any, object]) -> "asyncio.Task[Any] | None":
+        """Step once: None when that was all, else the task that goes on. Raises what the first step raised.
 
-        Raises what the coroutine raised in its first step.
+        A value is given up: a coroutine that has one puts it where it belongs.
         """
         if self._pool is not None:
             return self._pool.start(coroutine, self._tasks)
@@ -75,8 +66,9 @@ class Runner:
             eager_start=True,  # type: ignore[call-arg,unused-ignore]
         )
         if task.done():
-            return True, task.result(), None
-        return False, None, _kept(task, self._tasks)
+            task.result()
+            return None
+        return _kept(task, self._tasks)
 
     async def wait(self, timeout: float) -> None:
         """Wait until nothing runs any more, `timeout` seconds at most."""
@@ -100,7 +92,7 @@ class Runner:
             await self._pool.close()
 
 
-def _kept(task: "asyncio.Task[_T]", tasks: set[asyncio.Task[Any]]) -> "asyncio.Task[_T]":
+def _kept(task: "asyncio.Task[Any]", tasks: set[asyncio.Task[Any]]) -> "asyncio.Task[Any]":
     """The task, which the set holds until it ends."""
     tasks.add(task)
     task.add_done_callback(tasks.discard)
@@ -185,12 +177,12 @@ class _ParkedPool:
         self._refill()
 
     def start(
-        self, coroutine: Coroutine[Any, Any, Any], tasks: set[asyncio.Task[Any]]
-    ) -> "tuple[bool, Any, asyncio.Task[Any] | None]":
+        self, coroutine: Coroutine[Any, Any, object], tasks: set[asyncio.Task[Any]]
+    ) -> "asyncio.Task[Any] | None":
         """As `Runner.start`; a task that goes on is put into `tasks`."""
         warm = self._warm
         if self._unstarted or not warm:
-            return False, None, _kept(self._start_ordinary(coroutine), tasks)
+            return _kept(self._start_ordinary(coroutine), tasks)
         slot = warm.pop()
         if slot.park.done():  # cancelled by way of `asyncio.all_tasks()`: no good any more
             return self.start(coroutine, tasks)
@@ -201,13 +193,8 @@ class _ParkedPool:
         _enter_task(loop, task)
         context = self._context.copy()
         try:
-            awaited = context.run(coroutine.send, None)
-        except StopIteration as stop:
-            if sys.getrefcount(task) == self._idle_references and not slot.park.done():
-                self._warm.append(slot)
-            else:
-                self._give_back(slot)
-            return True, stop.value, None
+            # `next` and not `send`: one that returns nothing ends without an exception, whose making costs more.
+            awaited: Any = context.run(next, coroutine.__await__(), _ENDED)
         except BaseException:
             self._give_back(slot)
             raise
@@ -215,6 +202,12 @@ class _ParkedPool:
             _leave_task(loop, task)
             if outer is not None:
                 _enter_task(loop, outer)
+        if awaited is _ENDED:
+            if sys.getrefcount(task) == self._idle_references and not slot.park.done():
+                warm.append(slot)
+            else:
+                self._give_back(slot)
+            return None
         if _blocks(awaited):
             awaited._asyncio_future_blocking = False
         slot.coroutine, slot.context, slot.awaited = coroutine, context, awaited
@@ -222,7 +215,7 @@ class _ParkedPool:
             slot.park.set_result(None)
         if len(self._warm) < POOL // 2 and not self._warming:
             self._refill()
-        return False, None, _kept(task, tasks)
+        return _kept(task, tasks)
 
     async def close(self) -> None:
         self._closed = True

@@ -96,7 +96,7 @@ class Hub:
         self.saving: dict[CoreSession, list[tuple[int, Pending]]] = {}
         self._releases: dict[str, asyncio.Future[bool]] = {}
         self.budget: int = BUDGET
-        self._turning = False
+        self.turning = False
         self._end_scheduled = False
         self._more_scheduled = False
         self._empty = asyncio.Event()
@@ -205,9 +205,9 @@ class Hub:
 
     def turn(self) -> None:
         """Carry out what the node wants: effects, then starts, then writes."""
-        if self._turning or self.stage is _STOPPED:
+        if self.turning or self.stage is _STOPPED:
             return
-        self._turning = True
+        self.turning = True
         node = self.node
         try:
             if node.effects or node.ready:
@@ -215,7 +215,7 @@ class Hub:
             if node.dirty:
                 self._write()
         finally:
-            self._turning = False
+            self.turning = False
         if not self._end_scheduled and node.wants_flush:
             self._end_scheduled = True
             self.loop.call_soon(self._end_turn)
@@ -243,11 +243,11 @@ class Hub:
     def begin(self, message: Pending) -> None:
         """Start what nothing stands before; what follows from it is carried out and written in the next turn."""
         self.budget -= 1
-        self._turning = True
+        self.turning = True
         try:
             self.calls.start(message)
         finally:
-            self._turning = False
+            self.turning = False
 
     def _carry_out(self) -> None:
         effects = iter(self.node.drain())

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from heartline.core.server.handshake import Accepted
+from heartline.core.server.verdicts import Accepted
 from heartline.transports.api import Request
 
 from .handlers import hints_of

@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.ports import MaybeAwaitable, ServerCodec
-from heartline.core.server.handshake import Accepted
+from heartline.core.server.verdicts import Accepted
 from heartline.dialects.native import NativeServer
 from heartline.transports.api import Request
 

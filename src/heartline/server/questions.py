@@ -18,14 +18,15 @@ from heartline.core.codes import Code
 from heartline.core.errors import BrokerError
 from heartline.core.ports import MaybeAwaitable
 from heartline.core.server import effects as do
-from heartline.core.server.handshake import Accepted, RefusedLogin
 from heartline.core.server.link import ServerLink
 from heartline.core.server.presence import WHO
 from heartline.core.server.session import Session as CoreSession
+from heartline.core.server.verdicts import Accepted, RefusedLogin
 from heartline.transports.clock import now
 
-from .eager import Runner, as_coroutine
+from .eager import Runner
 from .refusals import Refuse
+from .settling import tell
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -269,26 +270,13 @@ class Questions:
         """Put a question that may be answered at once or later; exactly one of the two is called."""
         try:
             answer = question()
-            if hasattr(answer, "__await__"):
-                _, value, task = (runner or self._hub.asking).start(as_coroutine(cast("Awaitable[_T]", answer)))
-                if task is not None:
-                    task.add_done_callback(lambda task: self._answered(task, answered, failed))
-                    return
-                answer = value  # type: ignore[assignment]
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - handed to `failed`
             failed(error)
             return
-        answered(answer)  # type: ignore[arg-type]
-
-    def _answered(
-        self, task: "asyncio.Task[_T]", answered: Callable[[_T], None], failed: Callable[[BaseException], None]
-    ) -> None:
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if error is not None:
-            failed(error)
+        if hasattr(answer, "__await__"):
+            (runner or self._hub.asking).start(tell(cast("Awaitable[_T]", answer), answered, failed, self._hub.turn))
         else:
-            answered(task.result())
-        self._hub.turn()
+            answered(answer)
 
     def _try_later(self, link: ServerLink, error: BaseException) -> None:
         self._broker_failed(error)

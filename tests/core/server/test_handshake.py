@@ -7,7 +7,7 @@ import pytest
 
 from heartline.core.policy import ServerLimits
 from heartline.core.server import effects as do
-from heartline.core.server.handshake import Accepted, RefusedLogin
+from heartline.core.server.verdicts import Accepted, RefusedLogin
 from heartline.core.states import LinkState
 from tests.core.server.world import Peer, World
 

@@ -10,10 +10,10 @@ from heartline.core.outbox import Kind
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.ports import History, LogEntry
 from heartline.core.server import effects as do
-from heartline.core.server.handshake import Accepted, RefusedLogin
 from heartline.core.server.link import ServerLink
 from heartline.core.server.node import Node
 from heartline.core.server.session import Pending, Session
+from heartline.core.server.verdicts import Accepted, RefusedLogin
 from heartline.dialects.native import NativeServer
 
 Verdict = Accepted | RefusedLogin

@@ -17,8 +17,6 @@ Invariants:
 import hmac
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from heartline.core.codes import Code
 from heartline.core.errors import BadFrame
 from heartline.core.frames import INBOX, Beat, HelloBody, LimitsBody, Position, Welcome, WelcomeBody
@@ -29,6 +27,7 @@ from heartline.core.states import LinkState
 from .effects import Authorise, HeadInbox, Load, Release, SessionOpened, Swap
 from .link import ServerLink
 from .session import Session
+from .verdicts import Accepted, RefusedLogin
 
 if TYPE_CHECKING:
     from .node import Node
@@ -36,31 +35,16 @@ if TYPE_CHECKING:
 MOST_TRIES = 3
 
 
-class Accepted(Struct, frozen=True):
-    """The application knows this client. `identity` must be the same for a session to be resumed."""
-
-    identity: str = ""
-    user: object = None
-    expires_in: float | None = None
-    say: object = None
-    """for dialects whose answer to a login says more than yes"""
-
-
-class RefusedLogin(Struct, frozen=True):
-    """The application refuses; `retry` is the seconds after which it may be tried again, False for good."""
-
-    code: str
-    message: str = ""
-    retry: float | bool = False
-
-
-class _Claim(Struct, frozen=True):
+class _Claim:
     """A session as one link has claimed it."""
 
-    session: Session
-    generation: int
-    revision: int
-    is_new: bool
+    __slots__ = ("generation", "is_new", "revision", "session")
+
+    def __init__(self, session: Session, generation: int, revision: int, is_new: bool) -> None:
+        self.session = session
+        self.generation = generation
+        self.revision = revision
+        self.is_new = is_new
 
 
 class Handshake:

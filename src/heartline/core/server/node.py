@@ -34,12 +34,13 @@ from .effects import (
 )
 from .feed import Subscription
 from .flow import Flow
-from .handshake import Accepted, Handshake, RefusedLogin
+from .handshake import Handshake
 from .link import ServerLink
 from .presence import WHO, Presence
 from .session import Lane, Pending, Session
 from .tail import Tail
 from .turns import Turns
+from .verdicts import Accepted, RefusedLogin
 from .wheel import Wheel, grain_of
 
 

@@ -16,8 +16,6 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
-
 from heartline.core.errors import BadFrame
 from heartline.core.outbox import SPAN, Kind
 from heartline.core.policy import ServerLimits
@@ -26,8 +24,8 @@ from heartline.core.ports import SessionRecord, Started
 if TYPE_CHECKING:
     from .link import ServerLink
 
-REPLY_LOST = b'{"code":"reply_lost","message":"it was handled; the reply is no longer kept","handled":true}'
-UNKNOWN = b'{"code":"unknown","message":"the server stopped while this was running"}'
+REPLY_LOST: Final = b'{"code":"reply_lost","message":"it was handled; the reply is no longer kept","handled":true}'
+UNKNOWN: Final = b'{"code":"unknown","message":"the server stopped while this was running"}'
 
 
 SLIP: Final = 1e-6  # of a token, lest sums of floats come out just below one
@@ -54,21 +52,28 @@ class Lane(IntEnum):
     """with FREE ones and others of its kind: publications, whose order the broker keeps"""
 
 
-_FREE, _TOGETHER = Lane.FREE, Lane.TOGETHER  # naming a member of an enum costs as much as a call on Python 3.11
+# Naming a member of an enum costs as much as a call on Python 3.11.
+_FREE: Final = Lane.FREE
+_TOGETHER: Final = Lane.TOGETHER
 
 
-class Pending(Struct, eq=False):
+class Pending:
     """A message that was accepted and has not ended. `id` is stable over retries: the idempotency key."""
 
-    session: "Session"
-    n: int
-    kind: Kind
-    event: str
-    data: bytes
-    target: str
-    lane: Lane
-    running: bool = False
-    recorded: bool = False
+    __slots__ = ("data", "event", "kind", "lane", "n", "recorded", "running", "session", "target")
+
+    def __init__(
+        self, session: "Session", n: int, kind: Kind, event: str, data: bytes, target: str, lane: Lane
+    ) -> None:
+        self.session: Session = session
+        self.n: int = n
+        self.kind: Kind = kind
+        self.event: str = event
+        self.data: bytes = data
+        self.target: str = target
+        self.lane: Lane = lane
+        self.running: bool = False
+        self.recorded: bool = False
 
     @property
     def id(self) -> str:

@@ -10,10 +10,10 @@ from heartline.core.codes import Code
 from heartline.core.outbox import Kind
 from heartline.core.ports import LogEntry
 from heartline.core.server import effects as do
-from heartline.core.server.handshake import Accepted, RefusedLogin
 from heartline.core.server.link import ServerLink
 from heartline.core.server.node import Node
 from heartline.core.server.session import Lane, Pending, Session
+from heartline.core.server.verdicts import Accepted, RefusedLogin
 from heartline.core.states import LinkState
 from heartline.dialects.native import NativeServer, encode_reply
 from heartline.faults.rules import Direction
@@ -94,7 +94,7 @@ class SimNode(Actor):
         self._asked: dict[str, list[Callable[[], None]]] = {}
         self.stuck: set[str] = set()
         """Sessions whose takeover could not be written yet."""
-        self._turning = False
+        self.turning = False
         self._turn_planned = False
         self.world.note(self.name, "begins", self.life)
 
@@ -177,7 +177,7 @@ class SimNode(Actor):
 
     def turn(self) -> None:
         """Carry out what the node wants, now or together with what comes in a moment later."""
-        if self._turning or not self.up:
+        if self.turning or not self.up:
             return
         if self.plan.turn_seconds and self.world.now < self.plan.kind_after:
             if not self._turn_planned:
@@ -191,7 +191,7 @@ class SimNode(Actor):
         self._turn()
 
     def _turn(self) -> None:
-        self._turning = True
+        self.turning = True
         node = self.node
         while self.up:
             self._carry_out()
@@ -200,7 +200,7 @@ class SimNode(Actor):
             self._write()
             if not (node.effects or node.dirty or node.ready):
                 break
-        self._turning = False
+        self.turning = False
         if self.up:
             self.watch.after_turn()
             self.arm()
