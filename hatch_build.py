@@ -1,10 +1,18 @@
-"""Ships `protocol/`, the examples and the built TypeScript client inside the wheel, below heartline/.
+"""Ships `protocol/`, the examples and the built TypeScript client inside the wheel, below heartline/, and compiles.
 
 A hook rather than lines in pyproject.toml, because an editable install would get copies too: a second,
 incomplete `heartline` that type checkers find first. The client is shipped where js/dist has it: `heartline demo` says
 what is missing where it has not.
+
+With HEARTLINE_COMPILE=1 the modules named in pyproject.toml are compiled as well (mypyc), for the interpreter that builds.
+The sources go into the wheel all the same: one source, and HEARTLINE_PURE=1 runs it uncompiled.
 """
 
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +20,15 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 CLIENT = "js/dist/esm"
 EXAMPLES = ("*.py", "*/*.py", "*/page/**/*", "gallery/**/*")
+COMPILE = """
+import sys
+from mypyc.build import mypycify
+from setuptools import setup
+
+options = ["--config-file=", "--strict", "--no-warn-unused-ignores", "--explicit-package-bases"]
+modules = mypycify([*options, *sys.argv[1:]], group_name="heartline", target_dir="c", debug_level="0")
+setup(name="heartline", packages=[], ext_modules=modules, script_args=["-q", "build_ext", "--build-lib=lib"])
+"""
 
 
 class ShippedHook(BuildHookInterface[Any]):
@@ -30,3 +47,41 @@ class ShippedHook(BuildHookInterface[Any]):
                     include[name] = f"heartline/{name}"
         for file in sorted((root / CLIENT).glob("*.js")):
             include[file.relative_to(root).as_posix()] = f"heartline/examples/client/{file.name}"
+        if compiling():
+            build_data["pure_python"] = False
+            build_data["infer_tag"] = True
+            self._folder = tempfile.mkdtemp(prefix="heartline-compile-")
+            for file in compiled(root / "src", self.config, Path(self._folder)):
+                include[str(file)] = file.relative_to(Path(self._folder, "lib")).as_posix()
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Called by hatchling when it has built."""
+        if version == "standard" and compiling():
+            shutil.rmtree(self._folder)
+
+    def dependencies(self) -> list[str]:
+        """What an isolated build needs besides."""
+        return list(self.config["compilers"]) if compiling() else []
+
+
+def compiling() -> bool:
+    """Whether the wheel is to be one of this interpreter and machine."""
+    return os.environ.get("HEARTLINE_COMPILE", "") not in ("", "0")
+
+
+def modules(source: Path, config: dict[str, Any]) -> list[str]:
+    """The files to compile, relative to `source`."""
+    package = source / "heartline"
+    chosen = {file for pattern in config["compiled"] for file in package.glob(pattern)}
+    chosen -= {file for pattern in config["interpreted"] for file in package.glob(pattern)}
+    return sorted(file.relative_to(source).as_posix() for file in chosen)
+
+
+def compiled(source: Path, config: dict[str, Any], folder: Path) -> list[Path]:
+    """Compile in `folder`; the libraries, below folder/lib, each where it belongs in the wheel."""
+    shutil.copytree(source / "heartline", folder / "heartline")
+    command = [sys.executable, "-c", COMPILE, *modules(source, config)]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"compiling heartline failed; without HEARTLINE_COMPILE it need not be compiled:\n{done.stdout}")
+    return sorted(path for path in (folder / "lib").rglob("*") if path.is_file())
