@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any
 from benchmarks.budget.record import check
 from benchmarks.harness import machine, registry, report
 from benchmarks.harness.build import load_generator
+from benchmarks.harness.compiled import use_compiled
 from benchmarks.harness.install import install
 from benchmarks.harness.measure import Failed, run_bench
 from benchmarks.harness.model import Bench, Peer
@@ -45,6 +47,7 @@ def run_group(chosen: list[Bench], peers: dict[str, Peer], program: Path, asked:
     """The record of some benchmarks."""
     packages = {p for b in chosen for name in b.peers for p in peers[name].packages}
     install(packages)
+    use_compiled(os.environ)
     record: dict[str, Any] = {"machine": machine.describe(packages), "quick": asked.quick, "outcomes": []}
     record["load_before"] = machine.load_average()
     began = time.monotonic()

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.harness.build import BUILD, compiler
+from benchmarks.harness.compiled import use_compiled
 from benchmarks.harness.install import install
 from benchmarks.harness.measure import ROOT
 
@@ -30,6 +31,7 @@ def count() -> dict[str, int]:
         command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--dump-line=no", "--quiet"]
         command += [f"--callgrind-out-file={folder}/out", sys.executable, "-m", "benchmarks.budget.paths", str(switch)]
         environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        use_compiled(environment)
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT)
         if done.returncode:
             sys.exit(f"benchmarks.budget: {done.stderr or done.stdout}")

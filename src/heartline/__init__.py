@@ -8,6 +8,7 @@
 Names are loaded when first used: `import heartline` alone brings in no event loop and no socket.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,12 @@ __all__ = [
     "Volatile",
     "connect",
 ]
+
+
+if os.environ.get("HEARTLINE_PURE", "0") not in ("", "0"):
+    from .variant import prefer_source
+
+    prefer_source(list(__path__))
 
 
 def __getattr__(name: str) -> Any:

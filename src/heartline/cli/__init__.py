@@ -86,8 +86,9 @@ def _run(words: list[str]) -> int:
         return 0
     if name == "--version":
         from heartline import __version__
+        from heartline.variant import is_compiled
 
-        print(f"heartline {__version__}")
+        print(f"heartline {__version__}{' (compiled)' if is_compiled() else ''}")
         return 0
     if name:
         close = get_close_matches(name, COMMANDS, n=1)

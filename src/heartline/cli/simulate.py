@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Simulate."""
     from heartline.testing.simulator import SCENARIOS, main_json
     from heartline.testing.simulator.broken import BROKEN
+    from heartline.variant import is_compiled
 
     if args.list:
         print("scenarios:", *SCENARIOS)
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         raise Stop("say how many schedules, --seeds N, or which one, --seed K (see heartline simulate --help)")
     _check_known("--scenario", args.scenario, list(SCENARIOS))
     _check_known("--broken", args.broken, list(BROKEN))
+    if args.broken is not None and is_compiled():
+        raise Stop("--broken: a compiled core cannot be broken; set HEARTLINE_PURE=1 in the environment")
     first = args.seed or 0
     seeds = range(first, first + (args.seeds or 1))
     jobs = min(len(seeds), args.jobs or os.cpu_count() or 1)
