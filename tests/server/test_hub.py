@@ -9,9 +9,9 @@ import pytest
 
 from heartline import Heartbeat, Refuse, ServerLimits, Session
 from heartline.core.server import effects as do
-from heartline.server.hub import BUDGET, STAGE_MOVES, Stage
+from heartline.server.hub import STAGE_MOVES, Stage
 
-from .raw import greeted, hub_of, make_app, on_loop, raw, until
+from .raw import PATIENCE, greeted, hub_of, make_app, on_loop, raw, until
 
 # --- turns ------------------------------------------------------------------------------------------
 
@@ -49,18 +49,20 @@ async def test_starts_have_a_budget() -> None:
 
     async with app.serving() as address, AsyncExitStack() as stack:
         hub = hub_of(app)
+        hub.allowance.seconds = PATIENCE
         links = [await stack.enter_async_context(greeted(address)) for _ in range(6)]
-        hub.budget, hub._more_scheduled = 0, True  # nothing happens until everything has come
+        hub.allowance.starts = 0  # nothing starts until everything has come
         for link in links:
-            for n in range(1, BUDGET + 1):
+            for n in range(1, 101):
                 link.say("send", n, "x", None)
-        await until(lambda: sum(len(core.queue) for core in hub.node.sessions.values()) == 6 * BUDGET)
-        hub.budget, hub._more_scheduled = BUDGET, False
-        hub.turn()
+        await until(lambda: sum(len(core.queue) for core in hub.node.sessions.values()) == 600)
+        assert started == 0
+        hub.allowance.starts = 100
+        await asyncio.sleep(0)
         for turn in range(1, 7):
-            assert started == turn * BUDGET
+            assert started <= turn * 100
             await asyncio.sleep(0)
-        assert started == 6 * BUDGET
+        await until(lambda: started == 600)
 
 
 @on_loop

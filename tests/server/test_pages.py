@@ -5,7 +5,7 @@ from pathlib import Path
 
 from heartline import Heartbeat, ServerLimits
 from heartline.brokers import memory
-from heartline.server import hub, questions
+from heartline.server import allowance, hub, questions
 from heartline.transports import SocketLimits
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -37,7 +37,8 @@ def test_the_other_numbers_are_those_of_the_code() -> None:
     assert f"more than {sockets.write_high >> 20} MiB unsent" in text
     assert f"fallen to {sockets.write_low >> 10} KiB" in text
     assert f"Heartbeat({beat.interval:g}, {beat.timeout:g})" in text
-    assert f"one turn of the event loop | {hub.BUDGET}" in text
+    told = f"{allowance.STARTS}, and none after {allowance.SECONDS * 1000:g} ms"
+    assert f"one turn of the event loop | {told}" in text
     assert f"then {hub.LAST_WORDS:g} seconds for hooks" in text
     assert f"{questions.WRITES} tries" in text
     assert f"data and {memory.ENTRY_OVERHEAD} bytes for each entry" in text

@@ -23,11 +23,12 @@ from collections import deque
 from collections.abc import Iterator
 from enum import Enum
 from heapq import heapify, heappop, heappush
+from typing import Final
 
 from .errors import OutboxFull
 from .policy import Full, OutboxLimits
 
-SPAN = 256
+SPAN: Final = 256
 FIRST_WINDOW = 8
 FIRST_WINDOW_BYTES = 16 << 10
 OVERHEAD = 24

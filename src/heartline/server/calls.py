@@ -19,7 +19,8 @@ from heartline.core.outbox import Kind
 from heartline.core.server.session import Lane, Pending
 from heartline.transports.clock import now
 
-from .handlers import Handler
+from .eager import Runner
+from .handler import Handler
 from .refusals import Refuse, fail_frame, invalid_frame
 from .settling import settle
 
@@ -33,6 +34,7 @@ _ALONE: Final = Lane.ALONE
 _TOGETHER: Final = Lane.TOGETHER
 _CALL: Final = Kind.CALL
 _PUB: Final = Kind.PUB
+_settle: Final = settle
 
 
 class Calls:
@@ -41,7 +43,7 @@ class Calls:
     def __init__(self, hub: "Hub", handlers: dict[str, Handler]) -> None:
         self._hub = hub
         self._handlers = handlers
-        self._step = hub.runner.start
+        self._runner: Runner = hub.runner
         self._most = hub.options.limits.message
         self.started: int = 0
 
@@ -57,7 +59,7 @@ class Calls:
         """Begin a message; it may end before this returns."""
         self.started += 1
         if pending.kind is _PUB:
-            self._step(settle(self, pending, None, self._hub.entries.publish_for(pending)))
+            self._runner.start(_settle(self, pending, None, self._hub.entries.publish_for(pending)))
             return
         handler = self._handlers.get(pending.event)
         if handler is None:
@@ -67,8 +69,9 @@ class Calls:
         if handler.on_crash == "unknown" and session.durable and not pending.recorded:
             self._hub.after_save(session, session.record_start(pending), pending)
             return
+        decode = handler.decode
         try:
-            payload = handler.decode(pending.data)
+            payload = None if decode is None else decode(pending.data)
         except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
             self._end(pending, invalid_frame(pending.n, error))
             return
@@ -78,7 +81,7 @@ class Calls:
             self.end_badly(pending, error)
             return
         if handler.is_async or hasattr(value, "__await__"):
-            self._step(settle(self, pending, handler, value))
+            self._runner.start(_settle(self, pending, handler, value))
         else:
             self.end_well(pending, handler, value)
 

@@ -81,12 +81,13 @@ class Entries:
         rule, parts = found
         if await settled(rule.may_publish(self._hub.facade(pending.session), parts)) is False:
             raise Refuse("forbidden", "you may not publish here")
+        data = bytes(pending.data)
         try:
-            self._check_size(pending.target, pending.event, pending.data)
+            self._check_size(pending.target, pending.event, data)
         except ValueError:
             raise Refuse("too_big", f"an entry may have {self._limits.message} bytes") from None
         key = (pending.session.id, pending.n) if self._broker.durable else None
-        await self._append(pending.target, pending.event, pending.data, rule, key)
+        await self._append(pending.target, pending.event, data, rule, key)
 
     def volatile(self, channel: str, event: str, data: Any) -> None:
         """Tell the followers of a channel something that may be dropped."""

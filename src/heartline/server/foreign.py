@@ -156,8 +156,8 @@ class ForeignSocket(HubSocket):
         while translator.up:
             up, translator.up = translator.up, []
             for frame in up:
-                link = self.link
-                message = None if link is None else link.received(frame, now(), hub.budget > 0)
+                link, at = self.link, now()
+                message = None if link is None else link.received(frame, at, hub.allowance.takes(at))
                 if message is not None:
                     hub.begin(message)
 

@@ -11,36 +11,15 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
-from heartline.core.server.session import Pending
-
+from .handler import Handler
 from .session import Message, Session
 
 CRASH: Final = ("repeat", "unknown")
-_encode = msgspec.json.Encoder().encode
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """One registered function.
-
-    `decode` turns the payload into what `call(session, pending, payload)` hands to the function; it raises what msgspec
-    raises. They are two steps so that what the function itself raises is never taken for a bad payload.
-    """
-
-    event: str
-    function: Callable[..., Any]
-    is_async: bool
-    concurrent: bool
-    on_crash: str
-    decode: Callable[[bytes], Any]
-    call: Callable[[Session, Pending, Any], Any]
-    encode_reply: Callable[[int, Any], bytes]
 
 
 def make_handler(event: str, function: Callable[..., Any], *, concurrent: bool, on_crash: str) -> Handler:
@@ -70,12 +49,13 @@ def make_handler(event: str, function: Callable[..., Any], *, concurrent: bool, 
     return Handler(
         event,
         function,
-        inspect.iscoroutinefunction(whole),
-        concurrent,
-        on_crash,
-        _decoder(event, payload_type) if "payload" in wants else _nothing,
-        _caller(function, tuple(wants)),
-        _reply_encoder(event, hints.get("return", Any)),
+        tuple(wants),
+        _decoder(event, payload_type) if "payload" in wants else None,
+        *_promise(event, hints.get("return", Any)),
+        Message,
+        is_async=inspect.iscoroutinefunction(whole),
+        concurrent=concurrent,
+        on_crash=on_crash,
     )
 
 
@@ -115,47 +95,12 @@ def _decoder(event: str, payload_type: Any) -> Callable[[bytes], Any]:
         raise TypeError(f"the handler of {event!r} wants a payload that cannot be checked: {error}") from error
 
 
-def _nothing(data: bytes) -> None:
-    """For handlers that want no payload."""
-
-
-def _caller(function: Callable[..., Any], wants: tuple[str, ...]) -> Callable[[Session, Pending, Any], Any]:
-    """The shortest way to call `function` with what it wants, in its order."""
-    match wants:
-        case ():
-            return lambda _session, _pending, _payload: function()
-        case ("session",):
-            return lambda session, _pending, _payload: function(session)
-        case ("payload",):
-            return lambda _session, _pending, payload: function(payload)
-        case ("session", "payload"):
-            return lambda session, _pending, payload: function(session, payload)
-
-    def call(session: Session, pending: Pending, payload: Any) -> Any:
-        given = {"session": session, "message": Message(pending), "payload": payload}
-        return function(*(given[want] for want in wants))
-
-    return call
-
-
-def _reply_encoder(event: str, hint: Any) -> Callable[[int, Any], bytes]:
-    """Encode a reply (PROTOCOL 3.3), after checking that it is what the annotation promises.
-
-    An instance of the very class that was promised passes as it is: its own fields are not looked at again.
-    """
+def _promise(event: str, hint: Any) -> tuple[Any, type | None]:
+    """What a reply is checked to be, Any for nothing, and the class whose instances need no check."""
     if hint is Any or hint is inspect.Signature.empty:
-        return lambda n, value: _encode(("reply", n, value))
+        return Any, None
     try:
         msgspec.json.Decoder(hint)
     except (TypeError, ValueError, NameError) as error:
         raise TypeError(f"the handler of {event!r} promises a type that cannot be checked: {error}") from error
-    convert = msgspec.convert
-    if isinstance(hint, type) and not typing.get_args(hint):
-
-        def encode_exact(n: int, value: Any) -> bytes:
-            if type(value) is not hint:
-                value = convert(value, hint, from_attributes=True)
-            return _encode(("reply", n, value))
-
-        return encode_exact
-    return lambda n, value: _encode(("reply", n, convert(value, hint, from_attributes=True)))
+    return hint, hint if isinstance(hint, type) and not typing.get_args(hint) else None

@@ -5,8 +5,7 @@ turn fans out, acknowledges and writes records ahead, once for all that happened
 
 Invariants:
 - effects are carried out in order, and handlers start after them (test_effects_before_starts);
-- one turn of the loop starts at most BUDGET handlers, so that a flood delays timers and other links only a little
-  (test_starts_have_a_budget);
+- one turn of the loop starts only so many handlers (allowance.py; test_starts_have_a_budget);
 - what a closing link still holds is written before the socket closes (test_refusals_are_heard);
 - a fault in one effect loses no other (test_a_fault_in_one_effect_loses_no_other);
 - after `stop` nothing is left: no task, no timer, no session (test_stopping_leaves_nothing).
@@ -26,6 +25,7 @@ from heartline.core.server.session import Session as CoreSession
 from heartline.core.states import check_move
 from heartline.transports.clock import now
 
+from .allowance import Allowance
 from .calls import Calls
 from .eager import Runner
 from .entries import Entries
@@ -36,8 +36,8 @@ from .socket import HubSocket
 if TYPE_CHECKING:
     from .options import Options
 
-BUDGET: Final = 128
 THROTTLE: Final = 0.005
+LOOK_AT_CLOCK: Final = 16  # messages started between two looks
 LAST_WORDS: Final = 5.0  # seconds that hooks and the last writes may take when the server stops
 
 
@@ -95,10 +95,10 @@ class Hub:
         self.sockets: set[HubSocket] = set()
         self.saving: dict[CoreSession, list[tuple[int, Pending]]] = {}
         self._releases: dict[str, asyncio.Future[bool]] = {}
-        self.budget: int = BUDGET
+        self.allowance: Allowance = Allowance(self.loop, self.turn)
+        self._read_at: float = 0.0
         self.turning = False
         self._end_scheduled = False
-        self._more_scheduled = False
         self._empty = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
         self._tick_timer: asyncio.TimerHandle | None = None
@@ -165,7 +165,7 @@ class Hub:
             await self.runner.close()
             return
         self._go(Stage.STOPPING)
-        self.budget = 0
+        self.allowance.close()
         try:
             await self.runner.cancel()
             await self.judging.cancel()
@@ -203,8 +203,15 @@ class Hub:
 
     # turns
 
+    def read_at(self) -> float:
+        """The time of this read: all its messages came at once."""
+        if not self._read_at:
+            self._read_at = now()
+        return self._read_at
+
     def turn(self) -> None:
-        """Carry out what the node wants: effects, then starts, then writes."""
+        """Carry out what the node wants: effects, then starts, then writes. Ends a read."""
+        self._read_at = 0.0
         if self.turning or self.stage is _STOPPED:
             return
         self.turning = True
@@ -221,19 +228,22 @@ class Hub:
             self.loop.call_soon(self._end_turn)
 
     def _work(self) -> None:
-        """Carry out effects and start messages until nothing is left or the budget is spent."""
-        node = self.node
+        """Carry out effects and start messages until nothing is left or may start in this turn."""
+        node, allowance = self.node, self.allowance
+        at, started = now(), 0
         while True:
             if node.effects:
                 self._carry_out()
-            elif node.ready and self.budget and (pending := node.next_start(node.now)) is not None:
-                self.budget -= 1
+            elif node.ready and allowance.takes(at) and (pending := node.next_start(node.now)) is not None:
+                allowance.spend()
                 self.calls.start(pending)
+                started += 1
+                if started % LOOK_AT_CLOCK == 0:
+                    at = now()
             else:
                 break
-        if node.ready and not self.budget and not self._more_scheduled and not self.stopping:
-            self._more_scheduled = True
-            self.loop.call_soon(self._more)
+        if node.ready and not allowance.takes(at):
+            allowance.owe()
         self._wait_for_rates()
 
     def _wait_for_rates(self) -> None:
@@ -242,7 +252,7 @@ class Hub:
 
     def begin(self, message: Pending) -> None:
         """Start what nothing stands before; what follows from it is carried out and written in the next turn."""
-        self.budget -= 1
+        self.allowance.spend()
         self.turning = True
         try:
             self.calls.start(message)
@@ -259,12 +269,6 @@ class Hub:
             self.node.effects[:0] = effects  # the rest
             self.loop.call_soon(self.turn)
             raise
-
-    def _more(self) -> None:
-        self._more_scheduled = False
-        if not self.stopping:
-            self.budget = BUDGET
-            self.turn()
 
     def _end_turn(self) -> None:
         self._end_scheduled = False

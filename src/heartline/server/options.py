@@ -18,7 +18,7 @@ from heartline.dialects.native import NativeServer
 from heartline.transports.api import Request
 
 from .channels import Channel
-from .handlers import Handler
+from .handler import Handler
 from .origins import Origins
 from .spoken import Spoken
 

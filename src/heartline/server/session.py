@@ -45,7 +45,7 @@ class Message:
     @property
     def data(self) -> bytes:
         """The payload as JSON text."""
-        return self._pending.data
+        return bytes(self._pending.data)
 
 
 class Session:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from heartline.core.server.session import Pending
 
     from .calls import Calls
-    from .handlers import Handler
+    from .handler import Handler
 
 _T = TypeVar("_T")
 

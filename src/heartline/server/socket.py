@@ -40,7 +40,8 @@ class HubSocket:
         link = self.link
         if link is not None:
             hub = self._hub
-            message = link.received(data, now(), hub.budget > 0)
+            at = hub.read_at()
+            message = link.received(data, at, hub.allowance.takes(at))
             if message is not None:
                 hub.begin(message)
 

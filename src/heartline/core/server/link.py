@@ -211,9 +211,9 @@ class ServerLink:
             life.heard_at = now
         try:
             self._frames += 1
-            if self._frames > node.limits.frames:
+            if self._frames > node.bounds.frames:
                 self._count(now)
-            frame = node.codec.decode(data)
+            frame = node.decode(data)
             if state is not _LIVE:
                 self._greet(frame, now)
             elif type(frame) is Call:
@@ -347,7 +347,7 @@ class ServerLink:
             raise BadFrame("numbers rise on a link")
         self.last_number = n
         start_at = None if not at_once or session.pending or node.ready or node.effects else now
-        message = session.accept(n, kind, event, bytes(frame.data), target, node.lane_of(kind, event, target), start_at)
+        message = session.accept(n, kind, event, frame.data, target, node.lane_of(kind, event, target), start_at)
         if message is None:
             node.touch(self)
         elif message.running:

@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable
 from msgspec import Raw
 
 from heartline.core.codes import Code
-from heartline.core.frames import INBOX, Move, MoveBody, Now
+from heartline.core.frames import INBOX, Move, MoveBody, Now, UpFrame
 from heartline.core.outbox import Kind
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.ports import LogEntry, ServerCodec, SessionRecord, Slice
 from heartline.core.states import LinkState
 
+from .bounds import Bounds, bounds_of
 from .effects import (
     Follow,
     ForgetSession,
@@ -70,7 +71,9 @@ class Node:
     ) -> None:
         self.name = name
         self.codec = codec
+        self.decode: Callable[[bytes], UpFrame] = codec.decode
         self.limits = limits
+        self.bounds: Bounds = bounds_of(limits)
         self.heartbeat = heartbeat
         self.new_id = new_id
         self.durable = durable

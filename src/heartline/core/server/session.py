@@ -13,32 +13,22 @@ Invariants:
 import math
 from collections import deque
 from enum import IntEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Raw
 
 from heartline.core.errors import BadFrame
 from heartline.core.outbox import SPAN, Kind
 from heartline.core.policy import ServerLimits
 from heartline.core.ports import SessionRecord, Started
 
+from .bounds import SLIP, Bounds, bounds_of
+
 if TYPE_CHECKING:
     from .link import ServerLink
 
 REPLY_LOST: Final = b'{"code":"reply_lost","message":"it was handled; the reply is no longer kept","handled":true}'
 UNKNOWN: Final = b'{"code":"unknown","message":"the server stopped while this was running"}'
-
-
-SLIP: Final = 1e-6  # of a token, lest sums of floats come out just below one
-
-
-@lru_cache
-def _pace(limits: ServerLimits) -> tuple[float, float]:
-    """What a start takes from the rate, and how far a burst may run ahead of it, in seconds.
-
-    Together a bucket of max(1, rate) tokens that fills with the rate, kept as one moment: until when it is paid.
-    """
-    rate = limits.rate
-    return (0.0, math.inf) if rate is None else (1.0 / rate, (max(1.0, rate) - 1.0 + SLIP) / rate)
 
 
 class Lane(IntEnum):
@@ -63,13 +53,14 @@ class Pending:
     __slots__ = ("data", "event", "kind", "lane", "n", "recorded", "running", "session", "target")
 
     def __init__(
-        self, session: "Session", n: int, kind: Kind, event: str, data: bytes, target: str, lane: Lane
+        self, session: "Session", n: int, kind: Kind, event: str, data: Raw | bytes, target: str, lane: Lane
     ) -> None:
         self.session: Session = session
         self.n: int = n
         self.kind: Kind = kind
         self.event: str = event
-        self.data: bytes = data
+        self.data: Raw | bytes = data
+        """JSON text; a Raw refers to the frame it came in"""
         self.target: str = target
         self.lane: Lane = lane
         self.running: bool = False
@@ -87,8 +78,8 @@ class Session:
     __slots__ = (
         "__weakref__",
         "acked",
-        "ahead",
         "anonymous",
+        "bounds",
         "detached_at",
         "durable",
         "ended",
@@ -104,9 +95,7 @@ class Session:
         "key",
         "lane",
         "lane_running",
-        "limits",
         "link",
-        "pace",
         "paid_until",
         "pending",
         "pending_bytes",
@@ -138,7 +127,7 @@ class Session:
         self.key: str = key
         self.identity: str = identity
         self.instance: str = instance
-        self.limits: ServerLimits = limits
+        self.bounds: Bounds = bounds_of(limits)
         self.durable: bool = unsaved is not None
         self.unsaved: dict[str, Session] = {} if unsaved is None else unsaved
         self.user: object = None
@@ -165,9 +154,6 @@ class Session:
         self.results: dict[int, bytes] = {}
         self.results_bytes: int = 0
         self.ended: set[int] = set()
-        self.pace: float
-        self.ahead: float
-        self.pace, self.ahead = _pace(limits)
         self.paid_until: float = -math.inf
         self.ready: bool = False
         self.writing: int = 0
@@ -185,7 +171,7 @@ class Session:
         return self.received
 
     def accept(
-        self, n: int, kind: Kind, event: str, data: bytes, target: str, lane: Lane, now: float | None = None
+        self, n: int, kind: Kind, event: str, data: Raw | bytes, target: str, lane: Lane, now: float | None = None
     ) -> Pending | None:
         """Take one numbered frame; the message when it is new. Raises BadFrame (PROTOCOL 3.1, 3.2, 3.4).
 
@@ -196,13 +182,14 @@ class Session:
         if n <= self.received or n in self.results or n in self.ended:
             self._repeated(n, kind)
             return None
-        if self.pending_bytes + len(data) > self.limits.window_bytes + self.limits.message:
+        if self.pending_bytes + len(data) > self.bounds.window_bytes:
             raise BadFrame("more bytes in flight than the window allows")
         self.pending_bytes += len(data)
         self.received = n
         self.pending[n] = message = Pending(self, n, kind, event, data, target, lane)
-        if now is not None and self.paid_until <= now + self.ahead:
-            self.paid_until = (max(now, self.paid_until)) + self.pace
+        bounds = self.bounds
+        if now is not None and self.paid_until <= now + bounds.ahead:
+            self.paid_until = (max(now, self.paid_until)) + bounds.pace
             message.running = True
             if lane:
                 self.lane, self.lane_running = lane, 1
@@ -232,9 +219,9 @@ class Session:
         lane = message.lane
         if lane and self.is_blocked:
             return None
-        if self.paid_until > now + self.ahead:
+        if self.paid_until > now + self.bounds.ahead:
             return None
-        self.paid_until = max(self.paid_until, now) + self.pace
+        self.paid_until = max(self.paid_until, now) + self.bounds.pace
         queue.popleft()
         message.running = True
         if lane:
@@ -278,7 +265,7 @@ class Session:
         elif n >= self.floor:
             self.results[n] = payload
             self.results_bytes += len(payload)
-            if self.results_bytes > self.limits.results_bytes:
+            if self.results_bytes > self.bounds.results_bytes:
                 self._shed(n)
             if self.durable:
                 self._say(payload, n)
@@ -410,7 +397,7 @@ class Session:
     def _shed(self, newest: int) -> None:
         """Make room by forgetting the largest replies but the newest; a repeat is told `reply_lost`."""
         for n in sorted(self.results, key=lambda n: (-len(self.results[n]), n)):
-            if self.results_bytes <= self.limits.results_bytes:
+            if self.results_bytes <= self.bounds.results_bytes:
                 return
             payload = self.results[n]
             lost = b'["fail",%d,%b]' % (n, REPLY_LOST)
@@ -422,4 +409,4 @@ class Session:
 
     def next_token_at(self) -> float:
         """When the rate lets the next message start."""
-        return self.paid_until - self.ahead + SLIP * self.pace
+        return self.paid_until - self.bounds.ahead + SLIP * self.bounds.pace
