@@ -88,14 +88,14 @@ class MemoryBroker:
         self._drops = 0
         self._keys: OrderedDict[tuple[str, Key], LogEntry] = OrderedDict()
         self._records: dict[str, SessionRecord] = {}
-        self._followed: dict[str, set[str]] = {}
+        self._followed: set[str] = set()
         self._nodes: dict[str, tuple[OnEntry, OnRelease]] = {}
         self._node = ""
 
     def start(self, node: str, on_entry: OnEntry, on_release: OnRelease) -> None:
         """Begin for one node; a node that starts again has lost its followers."""
         self._nodes = {node: (on_entry, on_release)}
-        self._followed = {}
+        self._followed = set()
         self._node = node
 
     def stop(self) -> None:
@@ -134,11 +134,11 @@ class MemoryBroker:
 
     def follow(self, channel: str) -> None:
         """Announce entries of the channel."""
-        self._followed[channel] = {self._node}
+        self._followed.add(channel)
 
     def unfollow(self, channel: str) -> None:
         """Announce them no longer."""
-        self._followed.pop(channel, None)
+        self._followed.discard(channel)
 
     def head(self, channel: str) -> tuple[str, int]:
         """Epoch and last offset."""

@@ -11,7 +11,6 @@ Invariants:
   (test_what_is_handled_before_it_is_said_again_takes_no_credit).
 """
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from heartline.core.frames import INBOX, At, Failure, Gap, GapBody, No, Ok, OkBody
@@ -92,10 +91,10 @@ class Feed:
     def __init__(self, link: "ServerLink", limits: ServerLimits) -> None:
         self.link: ServerLink = link
         self._limits = limits
-        self._turns: deque[Subscription] = deque()
+        self._turns: list[Subscription] = []
         self._reading: Subscription | None = None
         self._starved: dict[Subscription, None] = {}
-        self.present: set[str] = set()
+        self.present: dict[str, None] = {}
         self.by_channel: dict[str, Subscription] = {}
         self.in_flight: int = 0
         self.flight_bytes: int = 0
@@ -254,14 +253,14 @@ class Feed:
             return
         subscription.wanted = True
         if subscription.r == 0:
-            self._turns.appendleft(subscription)
+            self._turns.insert(0, subscription)
         else:
             self._turns.append(subscription)
 
     def read_on(self) -> None:
         """Read the next piece for whoever's turn it is; one at a time."""
         while self._reading is None and self._turns:
-            subscription = self._turns.popleft()
+            subscription = self._turns.pop(0)
             subscription.wanted = False
             if subscription.flow is not Flow.BEHIND:
                 continue

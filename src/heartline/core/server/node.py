@@ -222,7 +222,7 @@ class Node:
             session = feed.link.session
             if who and session is not None:
                 self.presence.join(subscription.channel, session.member, session.id)
-                feed.present.add(subscription.channel)
+                feed.present[subscription.channel] = None
             feed.granted(subscription)
 
     def headed(self, subscription: Subscription, epoch: str, offset: int, now: float) -> None:
@@ -398,7 +398,7 @@ class Node:
     def left(self, link: ServerLink, channel: str, now: float) -> None:
         """A session follows a channel no longer, on purpose."""
         if channel in link.feed.present and link.session is not None:
-            link.feed.present.discard(channel)
+            link.feed.present.pop(channel, None)
             self.presence.leave(channel, link.session.member, link.session.id)
 
     def presence_lost(self, link: ServerLink, session: Session) -> None:
