@@ -94,6 +94,8 @@ class Server:
             if event in self._options.handlers:
                 raise ValueError(f"event {event!r} has a handler already")
             self._options.handlers[event] = make_handler(event, function, concurrent=concurrent, on_crash=on_crash)
+            if concurrent:
+                self._options.overlapping.add(event)
             return function
 
         return register

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("heartline.server")
 # Naming a member of an enum costs as much as a call on Python 3.11.
-_FREE: Final = Lane.FREE
 _ALONE: Final = Lane.ALONE
 _TOGETHER: Final = Lane.TOGETHER
 _CALL: Final = Kind.CALL
@@ -47,13 +46,11 @@ class Calls:
         self._most = hub.options.limits.message
         self.started: int = 0
 
-    def lane_of(self, kind: Kind, event: str, target: str) -> Lane:
-        """What such a message overlaps with. Publications share commits, unless a hook may hold one of them up."""
-        if kind is _PUB:
-            found = self._hub.entries.rule(target)
-            return _ALONE if found is not None and found[0].judges_publications else _TOGETHER
-        handler = self._handlers.get(event)
-        return _FREE if handler is not None and handler.concurrent else _ALONE
+    def lane_of(self, event: str, channel: str) -> Lane:
+        """What a publication overlaps with: with others, whose commits it shares, unless a hook may hold one up."""
+        del event
+        found = self._hub.entries.rule(channel)
+        return _ALONE if found is not None and found[0].judges_publications else _TOGETHER
 
     def start(self, pending: Pending) -> None:
         """Begin a message; it may end before this returns."""

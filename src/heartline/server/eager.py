@@ -25,6 +25,11 @@ from typing import Any, Final
 POOL: Final = 16
 EAGER_TASKS: Final = sys.version_info >= (3, 12)
 _ENDED: Final = object()
+# Finals, because compiled code looks every other global up by its name, each time.
+_enter: Final = _enter_task
+_leave: Final = _leave_task
+_references: Final = sys.getrefcount
+_next: Final = next
 # What asyncio.current_task() looks into; asking it takes three times as long.
 _current_tasks: Final[dict[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = getattr(asyncio.tasks, "_current_tasks", {})
 
@@ -189,21 +194,21 @@ class _ParkedPool:
         task, loop = slot.task, self._loop
         outer = _current_tasks.get(loop)
         if outer is not None:
-            _leave_task(loop, outer)
-        _enter_task(loop, task)
+            _leave(loop, outer)
+        _enter(loop, task)
         context = self._context.copy()
         try:
             # `next` and not `send`: one that returns nothing ends without an exception, whose making costs more.
-            awaited: Any = context.run(next, coroutine.__await__(), _ENDED)
+            awaited: Any = context.run(_next, coroutine.__await__(), _ENDED)
         except BaseException:
             self._give_back(slot)
             raise
         finally:
-            _leave_task(loop, task)
+            _leave(loop, task)
             if outer is not None:
-                _enter_task(loop, outer)
+                _enter(loop, outer)
         if awaited is _ENDED:
-            if sys.getrefcount(task) == self._idle_references and not slot.park.done():
+            if _references(task) == self._idle_references:
                 warm.append(slot)
             else:
                 self._give_back(slot)

@@ -85,6 +85,7 @@ class Hub:
             options.new_id,
             durable=broker.durable,
             anonymous=options.anonymous,
+            overlapping=options.overlapping,
             lane_of=self.calls.lane_of,
             wall_time=options.wall_time,
             about=options.about,

@@ -54,6 +54,7 @@ class Options:
     node_name: str = field(default_factory=new_id)
     codec: ServerCodec = field(default_factory=NativeServer)
     handlers: dict[str, Handler] = field(default_factory=dict)
+    overlapping: set[str] = field(default_factory=set)
     channels: list[Channel] = field(default_factory=list)
     judge: Callable[[Raw, Any], MaybeAwaitable[Accepted]] = _anybody
     opened: list[Callable[..., Any]] = field(default_factory=list)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from heartline.core.codes import Code
 from heartline.core.server.link import ServerLink
 from heartline.core.server.tail import Batch
-from heartline.transports.api import Request, Socket, frame_text
+from heartline.transports.api import Request, Socket, frame_text, text_header
 from heartline.transports.clock import now
 
 if TYPE_CHECKING:
@@ -78,7 +78,14 @@ class HubSocket:
         if socket is None or not out:
             return
         if len(out) > 1:
-            socket.send_framed(b"".join([frame_text(i) if isinstance(i, bytes) else _wire(i) for i in out]))
+            parts: list[bytes] = []
+            for item in out:
+                if isinstance(item, bytes):
+                    parts.append(text_header(len(item)))
+                    parts.append(item)
+                else:
+                    parts.append(_wire(item))
+            socket.send_framed(b"".join(parts))
         elif isinstance(out[0], bytes):
             socket.send(out[0])
         else:

@@ -10,6 +10,7 @@ Invariants:
 from enum import IntEnum
 from os import urandom
 from struct import Struct
+from typing import Final
 
 __all__ = [
     "KeyPool",
@@ -20,17 +21,18 @@ __all__ = [
     "frame_text",
     "is_wire_code",
     "masked_frame",
+    "text_header",
 ]
 
 MAX_CONTROL_PAYLOAD = 125
 MAX_REASON = MAX_CONTROL_PAYLOAD - 2
 
-_LEN16 = Struct("!BBH").pack
-_LEN64 = Struct("!BBQ").pack
-_FIN = 0x80
-_MASKED = 0x80
+_LEN16: Final = Struct("!BBH").pack
+_LEN64: Final = Struct("!BBQ").pack
+_FIN: Final = 0x80
+_MASKED: Final = 0x80
 # One lone message is the common case, so its two header bytes are ready made.
-SHORT_TEXT = tuple(bytes((_FIN | 1, size)) for size in range(126))
+SHORT_TEXT: Final[tuple[bytes, ...]] = tuple(bytes((_FIN | 1, size)) for size in range(126))
 # From here on XOR by table (four passes) beats XOR as one large integer.
 _TABLE_XOR_FROM = 8192
 _KEYS_AT_ONCE = 1024
@@ -66,6 +68,11 @@ def frame_text(payload: bytes) -> bytes:
     if size < 126:
         return SHORT_TEXT[size] + payload
     return _header(1, size, 0) + payload
+
+
+def text_header(size: int) -> bytes:
+    """What stands before a whole unmasked text of so many bytes: to join many frames without building each."""
+    return SHORT_TEXT[size] if size < 126 else _header(1, size, 0)
 
 
 def masked_frame(opcode: int, payload: bytes, key: bytes) -> bytes:

@@ -13,7 +13,7 @@ LOST = {"code": "reply_lost", "message": "it was handled; the reply is no longer
 
 
 def overlapping() -> World:
-    return World(lane_of=lambda _kind, _event, _target: Lane.FREE)
+    return World(overlapping={"e"}, lane_of=lambda _event, _channel: Lane.FREE)
 
 
 def test_resume_before_the_old_link_was_seen_dying() -> None:

@@ -16,7 +16,7 @@ LOST = {"code": "reply_lost", "message": "it was handled; the reply is no longer
 
 def overlapping(**more: Any) -> World:
     """A world whose handlers may overlap."""
-    return World(lane_of=lambda _kind, _event, _target: Lane.FREE, **more)
+    return World(overlapping={"e"}, lane_of=lambda _event, _channel: Lane.FREE, **more)
 
 
 def test_each_number_starts_once() -> None:
@@ -49,7 +49,7 @@ def test_serial_messages_wait_for_each_other() -> None:
 
 def test_publications_overlap_with_each_other_only() -> None:
     """The broker keeps their order, so they may share a commit; what a handler does comes before or after."""
-    world = World(lane_of=lambda kind, _event, _target: Lane.TOGETHER if kind is Kind.PUB else Lane.ALONE)
+    world = World(lane_of=lambda _event, _channel: Lane.TOGETHER)
     one = world.peer()
     pubs = [["pub", n, "c", "e", None] for n in (1, 2)]
     one.say(*pubs, ["send", 3, "e", None], ["pub", 4, "c", "e", None], ["pub", 5, "c", "e", None], ["send", 6, "e", 1])

@@ -49,6 +49,7 @@ from heartline.core.states import LINK_MOVES, LinkState, check_move
 from .effects import CloseLink, Judge
 from .feed import Feed
 from .presence import WHO
+from .session import Lane
 from .tail import Batch
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ RENEW_AHEAD = 30.0
 # On Python 3.11 naming a member of an enum costs as much as a call: the hot paths name theirs once.
 _CALL: Final = Kind.CALL
 _SEND: Final = Kind.SEND
+_PUB: Final = Kind.PUB
+_FREE: Final = Lane.FREE
+_ALONE: Final = Lane.ALONE
 _CALM: Final = Pulse.CALM
 _CLOSED: Final = LinkState.CLOSED
 _LIVE: Final = LinkState.LIVE
@@ -346,8 +350,12 @@ class ServerLink:
         if n <= self.last_number:
             raise BadFrame("numbers rise on a link")
         self.last_number = n
+        if kind is _PUB:
+            lane = node.lane_of(event, target)
+        else:
+            lane = _FREE if event in node.overlapping else _ALONE
         start_at = None if not at_once or session.pending or node.ready or node.effects else now
-        message = session.accept(n, kind, event, frame.data, target, node.lane_of(kind, event, target), start_at)
+        message = session.accept(n, kind, event, frame.data, target, lane, start_at)
         if message is None:
             node.touch(self)
         elif message.running:
@@ -361,7 +369,7 @@ class ServerLink:
             raise BadFrame("an event name of 1 to 255 characters without '@' in front or control characters")
         if not is_name(frame.channel):
             raise BadFrame("a channel name of 1 to 255 characters without '@' in front or control characters")
-        self._accept(frame, Kind.PUB, target=frame.channel)
+        self._accept(frame, _PUB, target=frame.channel)
 
     def _settled(self, floor: int) -> None:
         assert self.session is not None

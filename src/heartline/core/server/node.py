@@ -18,7 +18,6 @@ from msgspec import Raw
 
 from heartline.core.codes import Code
 from heartline.core.frames import INBOX, Move, MoveBody, Now, UpFrame
-from heartline.core.outbox import Kind
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.ports import LogEntry, ServerCodec, SessionRecord, Slice
 from heartline.core.states import LinkState
@@ -48,8 +47,8 @@ from .wheel import Wheel, grain_of
 class Node:
     """The pure server.
 
-    `new_id` gives ids and keys of 128 random bits; `lane_of(kind, event, target)` tells what such a message overlaps
-    with; `wall_time` is seconds since 1970, for welcome; `heartbeats` are those of the links opened as transient.
+    `new_id` gives ids and keys of 128 random bits; `overlapping` are the events whose messages overlap with all others
+    (the shell's own set: it may grow); `lane_of(event, channel)` tells what a publication overlaps with; `wall_time` is seconds since 1970, for welcome; `heartbeats` are those of the links opened as transient.
     """
 
     def __init__(
@@ -62,7 +61,8 @@ class Node:
         *,
         durable: bool = False,
         anonymous: bool = True,
-        lane_of: Callable[[Kind, str, str], Lane] = lambda _kind, _event, _target: Lane.ALONE,
+        overlapping: set[str] | None = None,
+        lane_of: Callable[[str, str], Lane] = lambda _event, _channel: Lane.ALONE,
         wall_time: Callable[[], float] = lambda: 0.0,
         about: str = "heartline",
         presence_grace: float = 15.0,
@@ -79,6 +79,7 @@ class Node:
         self.durable = durable
         self._session_ttl = limits.time_to_resume(durable=durable)
         self.anonymous = anonymous
+        self.overlapping: set[str] = set() if overlapping is None else overlapping
         self.lane_of = lane_of
         self.wall_time = wall_time
         self.about = about

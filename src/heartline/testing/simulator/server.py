@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 BUDGET = 64
 
 
-def lane_of(kind: Kind, event: str, _channel: str) -> Lane:
-    """Events that begin with c may overlap, and publications among themselves."""
-    if event.startswith("c"):
-        return Lane.FREE
-    return Lane.TOGETHER if kind is Kind.PUB else Lane.ALONE
+OVERLAPPING = {"c"}
+
+
+def lane_of(event: str, _channel: str) -> Lane:
+    """Some overlap with everything, all publications among themselves."""
+    return Lane.FREE if event in OVERLAPPING else Lane.TOGETHER
 
 
 class SimNode(Actor):
@@ -86,6 +87,7 @@ class SimNode(Actor):
             plan.heartbeat,
             self._new_id,
             durable=plan.durable_broker,
+            overlapping=OVERLAPPING,
             lane_of=lane_of,
             presence_grace=3.0,
         )
@@ -247,8 +249,8 @@ class SimNode(Actor):
     # handlers
 
     def _start(self, message: Pending) -> None:
-        start = self.ledger.start(self.process, message.session.id, message.n, message.data)
-        self.world.note(self.name, "starts", message.session.id, message.n, token_of(message.data))
+        start = self.ledger.start(self.process, message.session.id, message.n, bytes(message.data))
+        self.world.note(self.name, "starts", message.session.id, message.n, token_of(bytes(message.data)))
         if message.event == "u" and message.session.durable:
             revision = message.session.record_start(message)
             if revision is not None:
@@ -259,12 +261,12 @@ class SimNode(Actor):
     def run_handler(self, message: Pending, start: Start) -> None:
         """Run the handler of a message that was started."""
         start.ran = True
-        word = self.ledger.words[token_of(message.data)]
+        word = self.ledger.words[token_of(bytes(message.data))]
         if message.kind is Kind.PUB:
             key = (message.session.id, message.n) if self.plan.durable_broker else None
 
             def publish() -> int:
-                return self.store.append(message.target, message.event, message.data, self.plan.history, key)
+                return self.store.append(message.target, message.event, bytes(message.data), self.plan.history, key)
 
             self.store.call(
                 self, message.target, publish, lambda _: self._end(message, start, well=True),
@@ -278,7 +280,7 @@ class SimNode(Actor):
             self._end(message, start, well=not word.fails)
 
     def _end(self, message: Pending, start: Start, *, well: bool, code: str = "failed") -> None:
-        word = self.ledger.words[token_of(message.data)]
+        word = self.ledger.words[token_of(bytes(message.data))]
         start.ended = True
         start.well = well
         self.world.note(self.name, "ends", message.session.id, message.n, well)
