@@ -17,6 +17,18 @@ def test_headers_are_looked_up_in_any_case_and_joined() -> None:
     assert Headers({"Connection": "keep-alive , Upgrade,"}).tokens("connection") == ("keep-alive", "Upgrade")
 
 
+def test_headers_are_lines_and_nothing_else() -> None:
+    headers = Headers([("Host", "a:8000"), ("X-Empty", ""), ("X-Text", "host:b")])
+    assert dict(headers) == {"host": "a:8000", "x-empty": "", "x-text": "host:b"}
+    assert len(headers) == 3
+    for name in ("hos", "ost", "host:a", "x-text:host", "", "a", "x-empty:\nx-text"):
+        assert name not in headers
+    assert dict(Headers()) == {}
+    for lines in ({"a": "b\nauthorization:c"}, {"a\nb": "c"}, {"a:b": "c"}, {"a": "b\n"}):
+        with pytest.raises(ValueError, match="lines"):
+            Headers(lines)
+
+
 def test_a_printed_request_shows_neither_headers_nor_query() -> None:
     request = Request("/path", "token=secret", Headers({"Authorization": "secret"}), "1.2.3.4:5")
     assert "secret" not in repr(request)

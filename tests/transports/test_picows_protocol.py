@@ -10,6 +10,8 @@ from picows import WSTransport
 
 from heartline.transports.picows_protocol import HeartProtocol, Quiet
 
+from .helpers import RawPeer, serving
+
 
 def test_the_protocol_takes_the_arguments_we_give() -> None:
     async def run() -> None:
@@ -36,6 +38,17 @@ def test_the_names_are_there() -> None:
         "create_connection",
     ]
     assert picows.url.parse_url("ws://h/", False).host == "h"
+
+
+def test_a_resting_connection_keeps_no_head() -> None:
+    async def run() -> None:
+        async with serving() as server, await RawPeer.upgraded(server.port, **{"X-Token": "t"}):
+            link = (await server.link()).socket
+            for head in (link._ws.request, link._ws.response):
+                assert not head.headers
+            assert link.request.headers["x-token"] == "t"
+
+    asyncio.run(run())
 
 
 def test_the_quiet_logger_writes_nothing_and_survives_anything() -> None:

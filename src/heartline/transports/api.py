@@ -13,6 +13,7 @@ Invariants the implementations keep:
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol
 
@@ -37,39 +38,57 @@ __all__ = [
 
 
 class Headers(Mapping[str, str]):
-    """HTTP headers: names in lower case, look-ups in any case. Repeated lines are joined as RFC 9110 §5.3 says."""
+    """HTTP headers: names in lower case, look-ups in any case. Repeated lines are joined as RFC 9110 §5.3 says.
 
-    __slots__ = ("_values",)
+    Kept as one text of `name:value` lines, because a server holds those of every link: a dict takes several times the
+    room. Raises ValueError for what is no line: a colon in a name, a line break anywhere.
+    """
+
+    __slots__ = ("_text",)
 
     def __init__(self, lines: Mapping[str, str] | Sequence[tuple[str, str]] = ()) -> None:
-        self._values: dict[str, str] = {}
+        values: dict[str, str] = {}
         for name, value in lines.items() if isinstance(lines, Mapping) else lines:
             name = name.lower()
             joint = "; " if name == "cookie" else ", "
-            known = self._values.get(name)
-            self._values[name] = value if known is None else f"{known}{joint}{value}"
+            known = values.get(name)
+            values[name] = value if known is None else f"{known}{joint}{value}"
+        self._text = "".join(["\n", *(f"{name}:{value}\n" for name, value in values.items())])
+        if len(self) != len(values) or any(":" in name for name in values):
+            raise ValueError("lines: expected header names without colons, and no line breaks")
 
     def __getitem__(self, name: str) -> str:
-        return self._values[name.lower()]
+        mark = f"\n{name.lower()}:"
+        at = self._text.find(mark)
+        if at < 0 or ":" in name:
+            raise KeyError(name)
+        start = at + len(mark)
+        return self._text[start : self._text.index("\n", start)]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._values
+        return isinstance(name, str) and super().__contains__(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return (line.partition(":")[0] for line in self._text.split("\n")[1:-1])
 
     def __len__(self) -> int:
-        return len(self._values)
+        return self._text.count("\n") - 1
 
     def tokens(self, name: str) -> tuple[str, ...]:
         """The comma-separated elements of a header, without blanks and without empty ones."""
-        return tuple(part for raw in self.get(name, "").split(",") if (part := raw.strip()))
+        return _elements(self.get(name, ""))
 
     def __repr__(self) -> str:  # values may be credentials
-        return f"Headers({', '.join(self._values)})"
+        return f"Headers({', '.join(self)})"
 
 
-@dataclass(frozen=True)
+@lru_cache(maxsize=64)
+def _elements(value: str) -> tuple[str, ...]:
+    """Those of a header's value: the same object for all who say the same, as most clients do."""
+    return tuple(part for raw in value.split(",") if (part := raw.strip()))
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """An HTTP request that reached the port, as the `Router` sees it.
 

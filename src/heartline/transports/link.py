@@ -18,6 +18,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+from multidict import CIMultiDict
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from .api import LinkHandler, Request, SocketLimits
@@ -43,6 +44,7 @@ CLOSE_WAIT = 2.0  # seconds a closing link waits for the peer
 JOIN_LIMIT = 1 << 16  # joined bytes that are written before the turn ends
 
 _TEXT = WSMsgType.TEXT
+_NO_HEADERS: CIMultiDict[str] = CIMultiDict()
 
 # Values of `_seen` that are no turn.
 _NEVER = -1
@@ -430,6 +432,14 @@ class ServerLink(Link):
     """The server's end: unmasked frames; the server ends the TCP connection."""
 
     __slots__ = ()
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        # picows keeps the heads of request and response, and never looks at them again: 3 kB of a resting connection.
+        for head in (transport.request, transport.response):
+            head.headers = _NO_HEADERS
+            head.version = b""
+        transport.request.method = b""
+        super().on_ws_connected(transport)
 
     def send(self, payload: bytes) -> None:
         size = len(payload)
