@@ -3,6 +3,7 @@
 - no address of a package registry and no path of one machine, so that anybody's mirror works;
 - nothing that looks like a secret;
 - no file over 500 lines in src (300 is the aim);
+- the version that the package tells (clients say it in hello) is the one it is published under;
 - the locks pin, with hashes, what pyproject.toml and requirements/dev.in ask for.
 """
 
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import heartline
 
 ROOT = Path(__file__).resolve().parents[2]
 SELF = Path(__file__).resolve()
@@ -71,6 +74,10 @@ def test_no_source_file_is_too_long() -> None:
     assert sizes, "src has no Python files"
     too_long = {str(p.relative_to(ROOT)): n for p, n in sizes.items() if n > LONGEST}
     assert not too_long, f"is it two files? {too_long}"
+
+
+def test_there_is_one_version() -> None:
+    assert heartline.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 # --- locks ----------------------------------------------------------------------------------------

@@ -221,6 +221,30 @@ def test_frames_behind_the_answer_in_one_packet_are_not_lost() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("", "/"),
+        ("?q", "/?q"),
+        ("/a%20b/%C3%BC", "/a%20b/%C3%BC"),
+        ("/a b/ü?ü b", "/a%20b/%C3%BC?%C3%BC%20b"),
+        ("/a;v=1/b;w=2?c;d", "/a;v=1/b;w=2?c;d"),
+        ("//a", "//a"),
+    ],
+)
+def test_paths_go_out_as_they_are_written(written: str, sent: str) -> None:
+    async def run() -> None:
+        async with raw_server() as server:
+            dialling = asyncio.create_task(dial(f"ws://127.0.0.1:{server.port}{written}", Recorder()))
+            await server.next()
+            assert server.lines == [f"GET {sent} HTTP/1.1"]
+            dialling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await dialling
+
+    asyncio.run(run())
+
+
 def test_the_request_is_that_of_the_rfc() -> None:
     async def run() -> None:
         async with raw_server() as server:

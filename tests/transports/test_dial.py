@@ -292,6 +292,26 @@ def test_a_host_may_be_an_ipv6_address() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_address_is_not_looked_up(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    def getaddrinfo(*_: Any, **__: Any) -> None:
+        raise AssertionError("looked up")
+
+    async def run() -> None:
+        async with nothing_left():
+            listener = await asyncio.start_server(lambda _, writer: writer.close(), host, 0)
+            port = listener.sockets[0].getsockname()[1]
+            with monkeypatch.context() as patch:
+                patch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+                sock = await open_tcp(host, port)
+            assert sock.getpeername()[:2] == (host, port)
+            sock.close()
+            listener.close()
+            await listener.wait_closed()
+
+    asyncio.run(run())
+
+
 # --- several addresses ---
 
 

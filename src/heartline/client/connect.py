@@ -6,17 +6,18 @@ Invariant: nothing is dialled here, and nothing that can be seen to be wrong pas
 import os
 import ssl as ssl_module
 from collections.abc import Callable, Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from heartline.core.policy import ClientPolicy, OutboxLimits
-from heartline.core.ports import Trace
-from heartline.dialects.spec import Dialect
-from heartline.transports.api import SocketLimits
+from heartline.transports.plain import SocketLimits
 
 from .connection import Connection
 from .options import Options, Source, dialect_of, path_of, policy_of
+
+if TYPE_CHECKING:
+    from heartline.core.ports import Trace
+    from heartline.dialects.spec import Dialect
 
 LARGEST = 16 << 20
 """Bytes of a message we take. Above what servers take by default, since an entry is longer than its publication."""
@@ -26,7 +27,7 @@ def connect(
     url: str,
     *,
     login: Source[object] = None,
-    dialect: Dialect | str | None = None,
+    dialect: "Dialect | str | None" = None,
     params: Mapping[str, object] | None = None,
     keep: Mapping[str, object] | None = None,
     outbox: str | os.PathLike[str] | OutboxLimits | None = None,
@@ -39,7 +40,7 @@ def connect(
     name: str = "heartline-python",
     version: str | None = None,
     linger: float = 5.0,
-    trace: Trace | None = None,
+    trace: "Trace | None" = None,
 ) -> Connection:
     """Make a connection to a server. Use it with `async with`, or call `start()`; nothing is dialled before.
 
@@ -73,7 +74,7 @@ def connect(
         ssl=ssl,
         proxy=proxy,
         limits=limits if limits is not None else SocketLimits(max_message=LARGEST),
-        about={"name": name, "version": version if version is not None else _own_version()},
+        about={"name": name, "version": _own_version() if version is None else version},
         trace=trace,
         linger=linger,
         outbox=path_of(outbox),
@@ -87,9 +88,6 @@ def connect(
     return connection
 
 
-@cache
 def _own_version() -> str:
-    try:
-        return version_of("heartline")
-    except PackageNotFoundError:  # used from a source tree
-        return "unknown"
+    """As `heartline` tells it; importlib.metadata would take longer to load than everything else here."""
+    return str(import_module("heartline").__version__)  # an import statement would be a cycle to type checkers

@@ -11,25 +11,26 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from heartline.core.errors import HeartlineError
 from heartline.core.outbox import Kind
 from heartline.core.states import State
-from heartline.dialects.spec import Delivery
 from heartline.transports.clock import now
 
-from .durable import Durable
-from .foreign import KEPT
 from .items import Gap, Since, convert, decode, decoder_of
 from .lane import Lane
 from .options import Options
-from .outbox_file import checked_marks
-from .outgoing import Marks, Speller, check_seconds
+from .outgoing import KEPT, Marks, Speller, check_seconds, checked_marks
 from .receipt import Receipt, Restored
 from .shell import Shell
 from .states import StateChange, StateWatch
 from .subscription import Subscription
+
+if TYPE_CHECKING:
+    from heartline.dialects.spec import Delivery
+
+    from .durable import Durable
 
 _logger = logging.getLogger("heartline.client")
 
@@ -200,7 +201,7 @@ class Connection:
         *,
         type: type[T],
         timeout: float | None = 30.0,
-        delivery: Delivery | None = None,
+        delivery: "Delivery | None" = None,
         channel: str | None = None,
     ) -> T: ...
 
@@ -212,7 +213,7 @@ class Connection:
         *,
         type: Any = None,
         timeout: float | None = 30.0,
-        delivery: Delivery | None = None,
+        delivery: "Delivery | None" = None,
         channel: str | None = None,
     ) -> Any: ...
 
@@ -223,7 +224,7 @@ class Connection:
         *,
         type: Any = None,  # noqa: A002  # the word that says it
         timeout: float | None = 30.0,
-        delivery: Delivery | None = None,
+        delivery: "Delivery | None" = None,
         channel: str | None = None,
     ) -> Any:
         """Have an event handled and return its reply, as `type` or as plain JSON values.
@@ -250,7 +251,7 @@ class Connection:
         data: object = None,
         *,
         expires: float | None = None,
-        delivery: Delivery | None = None,
+        delivery: "Delivery | None" = None,
         channel: str | None = None,
         marks: Marks = None,
     ) -> Receipt:
@@ -272,7 +273,7 @@ class Connection:
         data: object = None,
         *,
         expires: float | None = None,
-        delivery: Delivery | None = None,
+        delivery: "Delivery | None" = None,
         channel: str | None = None,
         marks: Marks = None,
     ) -> Receipt:
@@ -291,7 +292,7 @@ class Connection:
         event: str = "message",
         *,
         expires: float | None = None,
-        delivery: Delivery | None = None,
+        delivery: "Delivery | None" = None,
         marks: Marks = None,
     ) -> Receipt:
         """Add an entry to a channel, if the server lets us. Otherwise as `send`."""
@@ -306,7 +307,7 @@ class Connection:
         event: str = "message",
         *,
         expires: float | None = None,
-        delivery: Delivery | None = None,
+        delivery: "Delivery | None" = None,
         marks: Marks = None,
     ) -> Receipt:
         """As `publish`, from code that cannot wait, like `send_nowait`."""
@@ -332,7 +333,7 @@ class Connection:
         durable.mark(marks)
         await durable.stored(durable.serial)
 
-    def _check_started(self, marks: Marks = None) -> Durable | None:
+    def _check_started(self, marks: Marks = None) -> "Durable | None":
         shell = self._shell
         if shell.loop is None and self.state is not State.CLOSED:
             raise RuntimeError("this connection was not started: use `async with`, or `await conn.start()`")

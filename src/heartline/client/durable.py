@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from heartline.core import effects
 from heartline.core.client import ClientMachine
@@ -59,6 +59,9 @@ class Owner(Protocol):
 
 class Durable:
     """One outbox file in use. All methods belong to the loop's thread."""
+
+    unread: Final = Saved()
+    """What the machine begins with, until the file is read."""
 
     def __init__(self, path: Path, owner: Owner) -> None:
         self.path = path

@@ -25,8 +25,6 @@ from heartline.transports.clock import now
 
 from .links import SILENT_ENDS, Link, Owner, mute
 
-KEPT = "heartline.kept"
-"""The mark under which a durable outbox holds what a login gave to keep."""
 FIRST_OF_NOBODY = 4000
 """From here on a close code means what its server means by it, which we do not know."""
 
@@ -54,6 +52,11 @@ class Foreign:
         self.link: ForeignLink | None = None
         self._kept = self.translator.kept
         self.owner: ForeignOwner | None = None
+
+    def make_link(self, attempt: int, login: Raw) -> "ForeignLink":
+        """One attempt."""
+        assert self.owner is not None
+        return ForeignLink(attempt, login, self.owner, self)
 
     # what the translator asks
 

@@ -16,7 +16,7 @@ from heartline.core.errors import UnexpectedData
 
 T = TypeVar("T")
 Decode = Callable[[Raw | bytes], Any]
-_QUOTED = re.compile(r"'[^']*'")
+_QUOTED = r"'[^']*'"
 
 
 class Cursor(Struct, frozen=True):
@@ -121,7 +121,7 @@ def unexpected(what: str, error: Exception) -> UnexpectedData:
     """The error for data that does not fit."""
     text = str(error)
     if "nvalid" in text and "value" in text:  # msgspec quotes the value then
-        text = _QUOTED.sub("…", text)
+        text = re.sub(_QUOTED, "…", text)
     return UnexpectedData(f"{what} does not fit the type asked for: {text[:200]}")
 
 

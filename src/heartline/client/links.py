@@ -9,17 +9,20 @@ Invariants:
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec import Raw
 
 from heartline.core.client import ClientMachine
 from heartline.core.codes import Code
-from heartline.transports.api import DialError, Socket
 from heartline.transports.clock import now
+from heartline.transports.plain import DialError
 
 from .lane import current_task
 from .options import Options, ask, login_payload
+
+if TYPE_CHECKING:
+    from heartline.transports.api import Socket
 
 _logger = logging.getLogger("heartline.client")
 
@@ -53,7 +56,7 @@ class Link:
         self._machine = owner.machine
         self._run = owner.run
 
-    def on_open(self, socket: Socket) -> None:
+    def on_open(self, socket: "Socket") -> None:
         """Introduce ourselves."""
         self.opened = True
         self.socket = socket

@@ -6,23 +6,23 @@ Invariants:
 - neither URL, headers nor login show when options are printed (test_options_hide_secrets).
 """
 
-import inspect
 import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from inspect import isawaitable
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from msgspec import Raw, json, structs
+from msgspec import Raw, Struct, field, json
 
 from heartline.core.policy import BackOff, ClientPolicy, OutboxLimits
-from heartline.core.ports import Trace
-from heartline.dialects import presets
 from heartline.dialects.native import SUBPROTOCOL
-from heartline.dialects.spec import Beat, Dialect
-from heartline.transports.api import SocketLimits, check_headers
+from heartline.transports.plain import SocketLimits, check_headers
+
+if TYPE_CHECKING:
+    from heartline.core.ports import Trace
+    from heartline.dialects.spec import Dialect
 
 _T = TypeVar("_T")
 Source: TypeAlias = _T | Callable[[], _T] | Callable[[], Awaitable[_T]]
@@ -32,24 +32,26 @@ _WEB_SOCKET = ("ws", "wss")
 _PROXY = ("http", "https", "socks4", "socks5")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """Everything about one connection. `policy` holds times and limits."""
 
-    url: str = field(repr=False)
+    url: str
     policy: ClientPolicy
-    login: Any = field(default=None, repr=False)
-    headers: Source[Mapping[str, str]] | None = field(default=None, repr=False)
+    login: Any = None
+    headers: Source[Mapping[str, str]] | None = None
     ssl: ssl_module.SSLContext | None = None
-    proxy: str | None = field(default=None, repr=False)
+    proxy: str | None = None
     limits: SocketLimits = field(default_factory=SocketLimits)
-    about: Mapping[str, str] = field(default_factory=dict)
-    trace: Trace | None = None
+    about: Mapping[str, str] = {}
+    trace: "Trace | None" = None
     linger: float = 5.0
     outbox: Path | None = None
-    dialect: Dialect | None = None
-    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    keep: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    dialect: "Dialect | None" = None
+    params: Mapping[str, Any] = {}
+    keep: Mapping[str, Any] = {}
+
+    def __repr__(self) -> str:  # the rest may tell secrets
+        return f"<Options, policy={self.policy}, limits={self.limits}, outbox={self.outbox}>"
 
     @property
     def subprotocols(self) -> tuple[str, ...]:
@@ -85,12 +87,17 @@ class Options:
             raise ValueError(f"linger: expected seconds, 0 or more, got {self.linger!r}")
 
 
-def dialect_of(dialect: Dialect | str | None, policy: ClientPolicy | None = None) -> Dialect | None:
+def dialect_of(dialect: "Dialect | str | None", policy: ClientPolicy | None = None) -> "Dialect | None":
     """`dialect=`: a value, or a preset's name, with the heartbeat of `policy=` where that has one."""
-    if isinstance(dialect, str):
-        dialect = presets.load(dialect)
     if dialect is None:
         return None
+    from msgspec import structs
+
+    from heartline.dialects import presets
+    from heartline.dialects.spec import Beat, Dialect
+
+    if isinstance(dialect, str):
+        dialect = presets.load(dialect)
     if not isinstance(dialect, Dialect):
         raise TypeError(f"dialect: expected a Dialect, a preset's name or None, got {type(dialect).__name__}")
     heartbeat = policy.heartbeat if isinstance(policy, ClientPolicy) else None
@@ -100,7 +107,7 @@ def dialect_of(dialect: Dialect | str | None, policy: ClientPolicy | None = None
     return structs.replace(dialect, beat=beat)
 
 
-def _policy_of_dialect(dialect: Dialect | None) -> ClientPolicy:
+def _policy_of_dialect(dialect: "Dialect | None") -> ClientPolicy:
     if dialect is None:
         return ClientPolicy()
     wish = dialect.reconnect
@@ -108,7 +115,7 @@ def _policy_of_dialect(dialect: Dialect | None) -> ClientPolicy:
     return ClientPolicy(back_off=back_off, max_attempts=wish.attempts)
 
 
-def policy_of(policy: ClientPolicy | None, outbox: object, dialect: Dialect | None = None) -> ClientPolicy:
+def policy_of(policy: ClientPolicy | None, outbox: object, dialect: "Dialect | None" = None) -> ClientPolicy:
     """One policy out of `policy=`, `outbox=` and `dialect=`."""
     if policy is None:
         policy = _policy_of_dialect(dialect)
@@ -153,7 +160,7 @@ def encode(argument: str, value: object) -> bytes:
 async def ask(source: Any) -> Any:
     """The value of a `Source`, now."""
     value = source() if callable(source) else source
-    return await value if inspect.isawaitable(value) else value
+    return await value if isawaitable(value) else value
 
 
 async def login_payload(source: Source[object]) -> Raw:

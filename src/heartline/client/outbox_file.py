@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -225,13 +225,3 @@ class OutboxFile:
 def _done(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
-
-
-def checked_marks(marks: object) -> Mapping[str, str | None]:
-    """What an application gave as marks. Raises TypeError."""
-    if not isinstance(marks, Mapping):
-        raise TypeError(f"marks: expected a mapping of names to texts, got {type(marks).__name__}")
-    for name, value in marks.items():
-        if not isinstance(name, str) or not (value is None or isinstance(value, str)):
-            raise TypeError(f"marks: expected texts, or None to remove one, got {name!r}: {type(value).__name__}")
-    return marks

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
 
 from heartline.core.client import ClientMachine
 from heartline.core.effects import Settle
@@ -25,11 +26,13 @@ from heartline.core.outbox import Kind, Message, Outcome
 from heartline.core.policy import Full
 from heartline.transports.clock import now
 
-from .durable import Durable
 from .outgoing import Outgoing
 from .receipt import Receipt, Restored, Wake, error_of, wake
 from .room import Waitlist
 from .states import States
+
+if TYPE_CHECKING:
+    from .durable import Durable
 
 _OVERHEAD = 24  # what the core counts for a message beside its text
 _COMPACT_AT = 64  # time-outs of settled requests that are kept at least
@@ -44,7 +47,7 @@ class Outcomes:
         states: States,
         full: Full,
         run: Callable[[], None],
-        durable: Durable | None,
+        durable: "Durable | None",
         forget: Callable[[int], None],
     ) -> None:
         self.restored: list[Restored] = []

@@ -6,23 +6,26 @@ Invariants:
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from msgspec import json
+from msgspec import Struct, json
 
 from heartline.core.names import KnownNames, check_channel, check_name
 from heartline.core.outbox import Kind
-from heartline.dialects.client_channels import check_subscription
-from heartline.dialects.client_messages import check_message
-from heartline.dialects.spec import DELIVERIES, Delivery, Dialect
 
 from .items import Since
 from .options import Options, encode
 
+if TYPE_CHECKING:
+    from heartline.dialects.spec import Delivery, Dialect
+
+KEPT = "heartline.kept"
+"""The mark under which a durable outbox holds what a dialect's login gave to keep."""
+
 Marks: TypeAlias = Mapping[str, str | None] | None
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True):
     """One message. `again`: it may be said again where nobody knows whether it arrived. `target`: its channel, or ""."""
 
     kind: Kind
@@ -48,7 +51,7 @@ class Speller:
         event: str,
         data: object,
         channel: str | None,
-        delivery: Delivery | None,
+        delivery: "Delivery | None",
         *,
         expires: float | None = None,
         marks: Marks = None,
@@ -56,12 +59,14 @@ class Speller:
         """One message. Raises TypeError and ValueError."""
         self._names.check(event, "event")
         check_seconds("expires", expires)
-        if delivery is not None and delivery not in DELIVERIES:
-            raise ValueError(f"delivery: expected {' or '.join(map(repr, DELIVERIES))} or None, got {delivery!r}")
+        if delivery is not None:
+            _check_delivery(delivery)
         if kind is Kind.PUB or channel is not None:
             channel = check_name(channel, "channel")
         text = encode("data", data)
         if self._dialect is not None:
+            from heartline.dialects.client_messages import check_message
+
             check_message(self._dialect, kind.value, event, json.decode(text), channel, self._params)
         elif channel is not None and kind is not Kind.PUB:
             raise ValueError("channel: heartline.1 has none in sends and requests, publish() adds an entry to one")
@@ -77,6 +82,8 @@ class Speller:
             return
         if since not in (None, "now"):
             raise ValueError("since: a foreign server keeps nothing to begin with, only None or 'now'")
+        from heartline.dialects.client_channels import check_subscription
+
         check_subscription(self._dialect, channel, json.decode(encode("args", args)), self._params)
 
 
@@ -86,6 +93,23 @@ def check_seconds(name: str, value: float | None) -> None:
         raise ValueError(f"{name}: expected seconds above 0 or None, got {value!r}")
 
 
-def _default(dialect: Dialect | None, kind: Kind) -> Delivery:
+def checked_marks(marks: object) -> Mapping[str, str | None]:
+    """What an application gave as marks. Raises TypeError."""
+    if not isinstance(marks, Mapping):
+        raise TypeError(f"marks: expected a mapping of names to texts, got {type(marks).__name__}")
+    for name, value in marks.items():
+        if not isinstance(name, str) or not (value is None or isinstance(value, str)):
+            raise TypeError(f"marks: expected texts, or None to remove one, got {name!r}: {type(value).__name__}")
+    return marks
+
+
+def _check_delivery(delivery: object) -> None:
+    from heartline.dialects.spec import DELIVERIES
+
+    if delivery not in DELIVERIES:
+        raise ValueError(f"delivery: expected {' or '.join(map(repr, DELIVERIES))} or None, got {delivery!r}")
+
+
+def _default(dialect: "Dialect | None", kind: Kind) -> "Delivery":
     forms = None if dialect is None else dialect.request if kind is Kind.CALL else dialect.send
     return "at_most_once" if forms is None else forms.delivery

@@ -12,12 +12,13 @@ Invariants:
 
 import asyncio
 import logging
-import secrets
+from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
+from os import urandom
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import UNSET, Raw, json
 
@@ -25,21 +26,23 @@ from heartline.core import effects
 from heartline.core.client import ClientMachine
 from heartline.core.errors import ConnectionClosed
 from heartline.core.frames import INBOX
-from heartline.core.saved import Saved
 from heartline.core.states import State
 from heartline.dialects.native import NativeClient
 from heartline.transports.clock import now
 
 from .bus import Bus
-from .durable import Durable
 from .feed import Feed
-from .foreign import KEPT, Foreign, ForeignLink
 from .items import Since, place_of
 from .lane import cancel, wait_ended
 from .links import Dialler, Link
 from .options import Options, login_payload
 from .outcomes import Outcomes
+from .outgoing import KEPT
 from .states import States
+
+if TYPE_CHECKING:
+    from .durable import Durable
+    from .foreign import Foreign
 
 _logger = logging.getLogger("heartline.client")
 
@@ -57,13 +60,13 @@ class Shell:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.durable: Durable | None = None if options.outbox is None else Durable(options.outbox, self)
+        self.durable: Durable | None = _durable_of(options, self)
         self.machine: ClientMachine = ClientMachine(
             options.policy,
             NativeClient(),
             Random(),
-            secrets.token_urlsafe(16),
-            saved=None if options.outbox is None else Saved(),
+            _token(16),
+            saved=None if self.durable is None else self.durable.unread,
             about=options.about,
             trace=None if options.trace is None else self._trace,
         )
@@ -308,7 +311,7 @@ class Shell:
         self.feeds[channel] = feed
         return feed
 
-    def _follow_on(self, durable: Durable, feed: Feed, since: Since, place: tuple[str | None, int | None]) -> None:
+    def _follow_on(self, durable: "Durable", feed: Feed, since: Since, place: tuple[str | None, int | None]) -> None:
         """Subscribe where this client, or a process before it, had got, unless the application says where."""
         if since is None:
             feed.cursor = durable.place_of(feed.channel)
@@ -357,7 +360,7 @@ class Shell:
         self.machine.connect(now())
         self.run()
 
-    async def _restore(self, durable: Durable, loop: asyncio.AbstractEventLoop) -> None:
+    async def _restore(self, durable: "Durable", loop: asyncio.AbstractEventLoop) -> None:
         saved = await durable.open(loop)
         if self.machine.state is State.CLOSED:
             durable.close(empty=False)
@@ -406,9 +409,7 @@ class Shell:
             await self.durable.wait_gone()
 
     def _make_link(self, attempt: int, login: Raw) -> Link:
-        if self.foreign is None:
-            return Link(attempt, login, self)
-        return ForeignLink(attempt, login, self, self.foreign)
+        return Link(attempt, login, self) if self.foreign is None else self.foreign.make_link(attempt, login)
 
     def gone(self, link: Link) -> None:
         """A socket is gone."""
@@ -429,10 +430,28 @@ class Shell:
             pass
 
 
-def _foreign_of(options: Options) -> Foreign | None:
+def _token(size: int) -> str:
+    """An id out of so many random bytes: `secrets.token_urlsafe`, without the modules that come with it."""
+    return urlsafe_b64encode(urandom(size)).decode().rstrip("=")
+
+
+# A plain connection does without these rooms, so it does not load them.
+
+
+def _durable_of(options: Options, owner: Shell) -> "Durable | None":
+    if options.outbox is None:
+        return None
+    from .durable import Durable
+
+    return Durable(options.outbox, owner)
+
+
+def _foreign_of(options: Options) -> "Foreign | None":
     if options.dialect is None:
         return None
-    return Foreign(options.dialect, dict(options.params), dict(options.keep), secrets.token_urlsafe(9))
+    from .foreign import Foreign
+
+    return Foreign(options.dialect, dict(options.params), dict(options.keep), _token(9))
 
 
 def _nothing(_effect: object) -> None:

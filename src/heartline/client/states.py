@@ -9,9 +9,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self
 from weakref import WeakSet
+
+from msgspec import Struct
 
 from heartline.core.codes import Code
 from heartline.core.effects import Changed
@@ -25,8 +26,7 @@ _UP = frozenset({State.OPEN, State.MOVING})
 _LOGIN = frozenset({Code.LOGIN_REFUSED, Code.NOT_YOUR_SESSION, Code.TOO_MANY_SESSIONS, Code.POLICY})
 
 
-@dataclass(frozen=True, slots=True)
-class StateChange:
+class StateChange(Struct, frozen=True):
     """The connection went from `old` to `new`; where both are equal, only the news is `reason`.
 
     `attempt` numbers the dials. `code` is the close code where there was one; `retry_in` the seconds until the next

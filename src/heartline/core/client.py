@@ -9,12 +9,12 @@ Invariants:
 - nothing numbered precedes welcome, nor, where the outbox is durable, the session's being stored
   (test_nothing_numbered_before_welcome, test_nothing_numbered_before_the_session_is_stored);
 - a link that breaks the protocol is left, and costs no message (test_a_broken_server_costs_no_message);
-- what a new session must not inherit is settled before the session is remembered
-  (test_settled_before_remembered).
+- what a new session must not inherit is settled before the session is remembered (test_settled_before_remembered).
 """
 
 from collections.abc import Iterable, Mapping
 from random import Random
+from typing import TYPE_CHECKING
 
 from msgspec import Raw, Struct
 
@@ -50,14 +50,15 @@ from .liveness import Act, Liveness
 from .names import KnownNames, check_channel
 from .outbox import Kind, Message, Outbox, size_of
 from .policy import ClientPolicy, Heartbeat
-from .ports import ClientCodec, Trace
 from .road import Road
-from .saved import Saved
 from .states import State
 from .upstream import Upstream
 
-AT_DELAY = 0.1
-FLOOR_DELAY = 1.0
+if TYPE_CHECKING:
+    from .ports import ClientCodec, Trace
+    from .saved import Saved
+
+AT_DELAY, FLOOR_DELAY = 0.1, 1.0
 _IDLING = frozenset({State.WAITING, State.GAVE_UP, State.REFUSED})
 _ENDED = frozenset({Code.REPLACED, Code.ENDED})
 _REFUSALS = {code.name.lower(): code for code in Code if 4200 <= code < 4300}
@@ -69,13 +70,13 @@ class ClientMachine:
     def __init__(
         self,
         policy: ClientPolicy,
-        codec: ClientCodec,
+        codec: "ClientCodec",
         random: Random,
         instance: str,
         *,
-        saved: Saved | None = None,
+        saved: "Saved | None" = None,
         about: Mapping[str, object] | None = None,
-        trace: Trace | None = None,
+        trace: "Trace | None" = None,
     ) -> None:
         self._policy = policy
         self._codec = codec
@@ -95,7 +96,7 @@ class ClientMachine:
         if saved is not None:
             self.restore(saved)
 
-    def restore(self, saved: Saved) -> None:
+    def restore(self, saved: "Saved") -> None:
         """Begin with what a process before this one kept, after `Saved()` said that it will be told. RuntimeError later."""
         if self.state is not State.IDLE or len(self._up.outbox) or not self._up.outbox.durable:
             raise RuntimeError("restore: only for a durable client that was not used yet")

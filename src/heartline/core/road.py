@@ -10,6 +10,7 @@ Invariants:
 from collections.abc import Callable
 from math import inf
 from random import Random
+from typing import TYPE_CHECKING
 
 from .back_off import Retry
 from .clock import Clock
@@ -18,8 +19,10 @@ from .deadlines import Deadlines, Due
 from .effects import Changed, Dial, Drop, Effect
 from .frames import MoveBody
 from .policy import ClientPolicy
-from .ports import Trace
 from .states import MOVES, State, check_move
+
+if TYPE_CHECKING:
+    from .ports import Trace
 
 REASON_BYTES = 120
 _OF_A_LINK = (Due.HELLO, Due.STABLE, Due.ACK, Due.FLOOR, Due.MOVE)
@@ -37,7 +40,7 @@ class Road:
         random: Random,
         effects: list[Effect],
         clock: Clock,
-        trace: Trace | None,
+        trace: "Trace | None",
     ) -> None:
         self.state: State = State.IDLE
         self.linked: bool = False

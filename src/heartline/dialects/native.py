@@ -24,10 +24,11 @@ _down: Final = msgspec.json.Decoder(DownFrame)
 _failure: Final = msgspec.json.Decoder(Failure)
 _encode_text = msgspec.json.Encoder().encode
 
-_ESCAPE: Final = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+# Compiled by `re` when something is wrong, and kept there: most processes never meet that.
+_ESCAPE: Final = (
+    rb"(?s)\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
 )
-_KIND: Final = re.compile(rb'[ \t\r\n]*\[[ \t\r\n]*"([a-z]{2,8})"')
+_KIND: Final = rb'[ \t\r\n]*\[[ \t\r\n]*"([a-z]{2,8})"'
 _UNKNOWN_KIND: Final = "Invalid value"
 _KINDS: Final = {kind.__struct_config__.tag for kind in get_args(UpFrame | DownFrame)}
 _Bad = (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError)
@@ -35,7 +36,7 @@ _Bad = (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDec
 
 def _bad(data: bytes, error: Exception) -> BadFrame:
     """Name what is wrong without repeating what was sent."""
-    match = _KIND.match(data)
+    match = re.match(_KIND, data)
     kind = match[1].decode() if match is not None else ""
     reason = str(error)
     if isinstance(error, RecursionError):
@@ -49,7 +50,7 @@ def _bad(data: bytes, error: Exception) -> BadFrame:
 
 def with_halves_as(data: bytes, mark: bytes) -> bytes:
     """JSON with another escape in the place of each half of a surrogate pair, which JavaScript may write."""
-    return _ESCAPE.sub(lambda escape: escape[0] if escape[1] is None else mark, data)
+    return re.sub(_ESCAPE, lambda escape: escape[0] if escape[1] is None else mark, data)
 
 
 def _mended(data: bytes, decoder: "msgspec.json.Decoder[Any]") -> Any:

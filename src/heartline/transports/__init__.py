@@ -1,28 +1,27 @@
-"""WebSockets on picows: `listen` for servers, `dial` for clients, and the plain types both speak (`api`).
+"""WebSockets on picows: `listen` for servers, `dial` for clients, and the plain types both speak (`plain`, `api`).
 
-`picows`, `aiofastnet` and `python_socks` are imported inside this package only. `api`, `frames` and `assembly` do not
-import them; `listen` and `dial` are loaded when they are first asked for.
+`picows`, `aiofastnet` and `python_socks` are imported inside this package only. `plain`, `api`, `frames` and
+`assembly` do not import them; everything is loaded when it is first asked for, so that a client loads no server.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .api import (
-    Accept,
-    DialError,
-    Headers,
-    LinkHandler,
-    Listener,
-    Request,
-    Respond,
-    Router,
-    Socket,
-    SocketLimits,
-    frame_text,
-)
-
 if TYPE_CHECKING:
+    from .api import Accept, Headers, LinkHandler, Listener, Request, Respond, Router, Socket
     from .client import dial
+    from .frames import frame_text
+    from .plain import DialError, SocketLimits
     from .server import listen
+
+_MODULES = {
+    "api": "Accept Headers LinkHandler Listener Request Respond Router Socket",
+    "client": "dial",
+    "frames": "frame_text",
+    "plain": "DialError SocketLimits",
+    "server": "listen",
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = [
     "Accept",
@@ -42,12 +41,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "dial":
-        from .client import dial
-
-        return dial
-    if name == "listen":
-        from .server import listen
-
-        return listen
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{module}", __name__), name)

@@ -16,21 +16,20 @@ import socket
 import ssl as ssl_module
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any
 
 import aiofastnet
-from picows import WSHandshakeError, WSInvalidURL, WSParsedURL, WSUpgradeRequest, WSUpgradeResponse
-from picows.proxy import ConnectedTransport, connect_through_optional_proxy
-from picows.url import parse_url
-from python_socks import ProxyError
 
-from .api import DialError, LinkHandler, Socket, SocketLimits, check_headers
 from .connect import open_tcp
 from .link import ClientLink, LinkState
+from .picows_names import WSHandshakeError, WSUpgradeRequest, WSUpgradeResponse
 from .picows_protocol import HeartProtocol
-from .tls import hush_hang_ups
+from .plain import DialError, SocketLimits, check_headers
+from .target import Target, target_of
 from .turn import Turn
+
+if TYPE_CHECKING:
+    from .api import LinkHandler, Socket
 
 __all__ = ["dial"]
 
@@ -48,15 +47,14 @@ _OURS = frozenset(
         "transfer-encoding",
     }
 )
-_KEPT = ":/?#[]@!$&'()*+,;=%"
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")
+_STATUS_LINE = rb"HTTP/1\.[01] (\d{3})"
 # A request may be repeated after these (RFC 9110 §15.5.9, RFC 8470, RFC 6585).
 _RETRYABLE_4XX = frozenset({408, 425, 429})
 
 
 async def dial(
     url: str,
-    handler: LinkHandler,
+    handler: "LinkHandler",
     *,
     subprotocols: Sequence[str] = ("heartline.1",),
     headers: Mapping[str, str] | None = None,
@@ -64,7 +62,7 @@ async def dial(
     proxy: str | None = None,
     timeout: float = 10.0,  # covers what callers cannot see: names, TLS, the proxy
     limits: SocketLimits | None = None,
-) -> Socket:
+) -> "Socket":
     """Open a WebSocket and return its socket; `handler.on_open` has been called then.
 
     `url`: ws:// or wss://, without user and password. `ssl`: for wss, instead of the system's trust. `proxy`:
@@ -72,9 +70,9 @@ async def dial(
     everything together, from looking up the name to the end of the handshake.
     Raises DialError, ValueError for arguments that can never work, CancelledError.
     """
-    target = _check_url("url", url, ("ws", "wss"))
-    through = None if proxy is None else _check_url("proxy", proxy, ("http", "https", "socks4", "socks5"))
-    if target.username is not None or target.password is not None:
+    target = target_of("url", url, ("ws", "wss"))
+    through = None if proxy is None else target_of("proxy", proxy, ("http", "https", "socks4", "socks5"))
+    if target.has_credentials:
         raise ValueError("url: credentials are not taken from the URL, use headers= or a login payload")
     if ssl is not None and not target.is_secure:
         raise ValueError("ssl: expected None for a ws:// URL")
@@ -97,9 +95,9 @@ class _Dial:
 
     def __init__(
         self,
-        target: WSParsedURL,
-        proxy: WSParsedURL | None,
-        handler: LinkHandler,
+        target: Target,
+        proxy: Target | None,
+        handler: "LinkHandler",
         subprotocols: tuple[str, ...],
         headers: dict[str, str],
         ssl: ssl_module.SSLContext | None,
@@ -111,19 +109,21 @@ class _Dial:
         self.subprotocols = subprotocols
         self.ssl = (ssl or ssl_module.create_default_context()) if target.is_secure else None
         if self.ssl is not None:
+            from .tls import hush_hang_ups
+
             hush_hang_ups(self.loop)
         self.link = ClientLink(handler, Turn(self.loop), limits)
         self.protocol = HeartProtocol(
             self._answered,
             max_message=limits.max_message,
             read_buffer=READ_BUFFER,
-            host=_host_header(target),
-            path=target.resource_name,
+            host=target.host_header,
+            path=target.resource,
             headers=headers,
         )
         self._holds: list[Any] = []  # what has to be closed when this fails, in the order it came
 
-    async def run(self) -> Socket:
+    async def run(self) -> "Socket":
         try:
             await self._connect()
             await self.protocol.wait_until_handshake_complete()
@@ -142,14 +142,13 @@ class _Dial:
         if self.proxy is None:
             sock = await open_tcp(host, self.target.port)
         else:
-            found = await connect_through_optional_proxy(
-                self.loop, self.target, self.proxy, None, self.ssl, None, {}, create
-            )
-            if isinstance(found, ConnectedTransport):
-                await self._take_over(found.transport)
+            from .proxies import connect_through
+
+            found = await connect_through(self.proxy, self.target, self.ssl, create)
+            if not isinstance(found, socket.socket):
+                await self._take_over(found)
                 return
-            assert found.sock is not None  # a SOCKS proxy's socket, connected
-            sock = found.sock
+            sock = found
         self._holds.append(sock)
         name = host if self.ssl is not None else None
         transport, _ = await create(self._protocol, sock=sock, ssl=self.ssl, server_hostname=name)
@@ -190,34 +189,6 @@ class _Dial:
                 held.abort()
 
 
-def _host_header(target: WSParsedURL) -> str:
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    return host if target.port == (443 if target.is_secure else 80) else f"{host}:{target.port}"
-
-
-def _check_url(name: str, url: str, schemes: tuple[str, ...]) -> WSParsedURL:
-    try:
-        parsed = parse_url(_ascii(url), False)
-    except (WSInvalidURL, ValueError):
-        parsed = None
-    if parsed is None or parsed.scheme not in schemes:
-        raise ValueError(f"{name}: expected a URL that begins with {', '.join(f'{s}://' for s in schemes)}") from None
-    return parsed
-
-
-def _ascii(url: str) -> str:
-    """The URL as it may stand in a request line. What is percent-encoded already is left alone."""
-    parts = urlsplit(url)
-    netloc = parts.netloc if parts.netloc.isascii() else _ascii_netloc(parts)
-    return urlunsplit(parts._replace(netloc=netloc, path=quote(parts.path, _KEPT), query=quote(parts.query, _KEPT)))
-
-
-def _ascii_netloc(parts: SplitResult) -> str:
-    before, at, _ = parts.netloc.rpartition("@")
-    host = (parts.hostname or "").encode("idna").decode()
-    return quote(before, _KEPT) + at + host + (f":{parts.port}" if parts.port is not None else "")
-
-
 def _explain(error: Exception) -> DialError:
     """Say in our own words what went wrong: other libraries' texts may quote URLs and headers."""
     if isinstance(error, WSHandshakeError):
@@ -230,8 +201,6 @@ def _explain(error: Exception) -> DialError:
         return DialError("the server's name could not be looked up")
     if isinstance(error, ConnectionRefusedError):
         return DialError("connection refused")
-    if isinstance(error, ProxyError):
-        return DialError(f"the proxy failed: {error}")
     if isinstance(error, OSError):
         # not strerror: asyncio puts the address into it
         return DialError(f"connection failed: {os.strerror(error.errno) if error.errno else type(error).__name__}")
@@ -239,7 +208,7 @@ def _explain(error: Exception) -> DialError:
 
 
 def _explain_answer(error: WSHandshakeError) -> DialError:
-    match = _STATUS_LINE.match(error.raw_header or b"")
+    match = re.match(_STATUS_LINE, error.raw_header or b"")
     status = int(match[1]) if match else None
     if status is None:
         return DialError("the answer is no HTTP")

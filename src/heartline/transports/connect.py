@@ -3,6 +3,8 @@
 Invariants:
 - An address that swallows packets delays the next one by `STAGGER`, not by its own time-out: a network with broken
   IPv6 would otherwise use up every dial.
+- What is an address already needs no look-up, no thread and nothing they load
+  (test_an_address_is_not_looked_up).
 - One socket comes out or none, also when the caller is cancelled; attempts that lost are gone a loop turn later.
 """
 
@@ -22,7 +24,7 @@ _Address = tuple[int, int, int, str, Any]
 async def open_tcp(host: str, port: int) -> socket.socket:
     """Connect to host and port. Returns a connected, non-blocking socket that the caller owns. Raises OSError."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = _numeric(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     waiting = interleave(found)
     attempts: set[asyncio.Task[socket.socket]] = set()
     error: OSError = OSError(f"{host} has no address")
@@ -46,6 +48,20 @@ async def open_tcp(host: str, port: int) -> socket.socket:
     finally:
         for attempt in attempts:
             _abandon(attempt)
+
+
+def _numeric(host: str, port: int) -> list[Any]:
+    """What `getaddrinfo` says of a host that is an address; nothing of a name. Never waits."""
+    try:
+        # as bytes: text would load the IDNA codec and its tables, for a name's sake
+        return socket.getaddrinfo(
+            host.encode("ascii"),
+            port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+        )
+    except (socket.gaierror, UnicodeEncodeError):
+        return []
 
 
 def interleave(found: Iterable[Any]) -> list[_Address]:

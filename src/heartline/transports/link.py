@@ -16,12 +16,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from .api import LinkHandler, Request, SocketLimits
 from .assembly import Assembler, WireFault, is_utf8, read_close
 from .frames import (
     MAX_CONTROL_PAYLOAD,
@@ -34,7 +32,12 @@ from .frames import (
     frame_text,
     masked_frame,
 )
+from .picows_names import WSFrame, WSListener, WSMsgType, WSTransport
+from .plain import SocketLimits
 from .turn import Turn
+
+if TYPE_CHECKING:
+    from .api import LinkHandler, Request
 
 __all__ = ["CLOSE_WAIT", "ClientLink", "Link", "LinkState", "ServerLink"]
 
@@ -103,10 +106,10 @@ class Link(WSListener):
 
     def __init__(
         self,
-        handler: LinkHandler,
+        handler: "LinkHandler",
         turn: Turn,
         limits: SocketLimits,
-        request: Request | None = None,
+        request: "Request | None" = None,
         subprotocol: str | None = None,
     ) -> None:
         self._handler = handler
@@ -470,7 +473,7 @@ class ClientLink(Link):
 
     __slots__ = ("_keys",)
 
-    def __init__(self, handler: LinkHandler, turn: Turn, limits: SocketLimits) -> None:
+    def __init__(self, handler: "LinkHandler", turn: Turn, limits: SocketLimits) -> None:
         super().__init__(handler, turn, limits)
         self._keys = KeyPool()
 

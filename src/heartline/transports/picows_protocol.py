@@ -18,10 +18,8 @@ import socket
 from asyncio import Transport
 from typing import Any
 
-from picows import WSAutoPingStrategy, WSTransport
-from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not in its stubs
-
 from .link import Link
+from .picows_names import WSAutoPingStrategy, WSProtocol, WSTransport
 
 __all__ = ["HeartProtocol", "Quiet"]
 

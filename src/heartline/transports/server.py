@@ -22,11 +22,11 @@ from typing import Any
 
 import aiofastnet
 from multidict import CIMultiDict
-from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 
 from .api import Accept, Headers, Request, Respond, Router, SocketLimits
 from .linger import Linger
 from .link import ServerLink, peer_name
+from .picows_names import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 from .picows_protocol import HeartProtocol
 from .tls import hush_hang_ups
 from .turn import Turn
