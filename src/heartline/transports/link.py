@@ -33,7 +33,7 @@ from .frames import (
     masked_frame,
 )
 from .picows_names import WSFrame, WSListener, WSMsgType, WSTransport
-from .plain import SocketLimits
+from .plain import SocketLimits, peer_name
 from .turn import Turn
 
 if TYPE_CHECKING:
@@ -495,12 +495,3 @@ class ClientLink(Link):
 
     def _end_tcp(self) -> None:
         """Nothing: the server closes, and the timer set with the close frame is the limit."""
-
-
-def peer_name(transport: asyncio.BaseTransport) -> str:
-    """The other end as "host:port"; the path of a Unix socket; "unknown" when it is gone already."""
-    peer = transport.get_extra_info("peername")
-    if isinstance(peer, tuple):
-        host, port = str(peer[0]), peer[1]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return str(peer) if peer else "unknown"

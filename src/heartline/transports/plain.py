@@ -1,14 +1,18 @@
-"""What a dial needs before there is a socket: limits, headers that may be sent, and how it fails. Loads next to nothing.
+"""Small things that links and dials need besides a socket: limits, checked headers, a dial's error, a peer's name.
 
 Invariant: a client's first connection loads this and not `api`, whose requests and answers only servers have
 (test_a_first_connection_loads_no_more_than_it_needs).
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-__all__ = ["DialError", "SocketLimits", "check_headers"]
+if TYPE_CHECKING:
+    from asyncio import BaseTransport
+
+__all__ = ["DialError", "SocketLimits", "check_headers", "peer_name"]
 
 _FORBIDDEN_IN_HEADER = frozenset("\r\n\0")
 
@@ -60,3 +64,12 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise ValueError(f"headers: {name!r} is not a header name")
         if not _FORBIDDEN_IN_HEADER.isdisjoint(value):
             raise ValueError(f"headers: the value of {name!r} has a line break or a NUL in it")
+
+
+def peer_name(transport: "BaseTransport") -> str:
+    """The other end as "host:port"; the path of a Unix socket; "unknown" when it is gone already."""
+    peer = transport.get_extra_info("peername")
+    if isinstance(peer, tuple):
+        host, port = str(peer[0]), peer[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(peer) if peer else "unknown"

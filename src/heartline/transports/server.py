@@ -25,9 +25,10 @@ from multidict import CIMultiDict
 
 from .api import Accept, Headers, Request, Respond, Router, SocketLimits
 from .linger import Linger
-from .link import ServerLink, peer_name
+from .link import ServerLink
 from .picows_names import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 from .picows_protocol import HeartProtocol
+from .plain import peer_name
 from .tls import hush_hang_ups
 from .turn import Turn
 
