@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from heartline.core.codes import Code
 from heartline.core.server.link import ServerLink
-from heartline.core.server.tail import Batch
+from heartline.core.server.tail import Batch, Outlet
 from heartline.transports.api import Request, Socket, frame_text, text_header
 from heartline.transports.clock import now
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .hub import Hub
 
 
-class HubSocket:
+class HubSocket(Outlet):
     """A `BatchHandler`. `request` is what the application's login may look at."""
 
     __slots__ = ("_hub", "link", "on_read_end", "request", "socket")
@@ -32,7 +32,7 @@ class HubSocket:
         """Begin a link."""
         self.socket = socket
         self.link = self._hub.node.open(self.request, now())
-        self.link.socket = self
+        self.link.socket = self.link.outlet = self
         self._hub.socket_opened(self)
 
     def on_message(self, data: bytes) -> None:
@@ -92,6 +92,14 @@ class HubSocket:
             socket.send_framed(_wire(out[0]))
         if socket.congested and self.link is not None:
             self.link.congested = True
+
+    def tell(self, batch: Batch) -> None:
+        """Write what many get."""
+        socket = self.socket
+        if socket is not None:
+            socket.send_framed(batch.wire or _wire(batch))
+            if socket.congested and self.link is not None:
+                self.link.congested = True
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket, or drop it when its peer is not there any more."""

@@ -11,6 +11,7 @@ Invariants:
   (test_what_is_handled_before_it_is_said_again_takes_no_credit).
 """
 
+from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from heartline.core.frames import INBOX, At, Failure, Gap, GapBody, No, Ok, OkBody
@@ -20,7 +21,7 @@ from heartline.core.states import check_move
 
 from .effects import Authorise, Head, Read
 from .flow import FLOW_MOVES, Flow
-from .tail import Batch, Tail, encode_entries
+from .tail import Batch, Mark, Tail, encode_entries
 
 if TYPE_CHECKING:
     from .link import ServerLink
@@ -52,7 +53,7 @@ class Subscription:
         self.tail: Tail | None = None
         self.flight: int = 0
         self.flight_bytes: int = 0
-        self.batches: list[tuple[int, int, int]] = []
+        self.batches: list[Mark] = []
         self.told: int | None = 0
         self.wanted: bool = False
         self.need: int = 1
@@ -67,12 +68,18 @@ class Subscription:
         check_move(FLOW_MOVES, self.flow, new)
         self.flow = new
 
-    def go_live_with(self, batch: Batch, prev: int, now: float) -> None:
+    def go_live_with(self, batch: Batch, prev: int, now: float, hold: "Container[ServerLink] | None" = None) -> None:
         """Write the entries of one turn, or fall behind for want of credit or of an entry before them."""
-        if prev > self.sent or not self.feed.lets(self, len(batch.payloads), batch.size):
+        feed, mark = self.feed, batch.mark
+        if prev > self.sent or not feed.lets(self, mark.count, mark.size):
             self.fall_behind()
             return
-        self.feed.write(self, batch, now)
+        feed.take_credit(self, mark, now)
+        link = feed.link
+        if hold is None or link in hold:
+            link.say_batch(batch)
+        else:
+            link.tell(batch)
 
     def fall_behind(self) -> None:
         """Read the log from here on; with nothing in flight no `at` would come to begin it."""
@@ -199,9 +206,9 @@ class Feed:
             subscription.told = max(subscription.told, frame.offset)  # handled before we said it again
         batches = subscription.batches
         ready = count = size = 0
-        while ready < len(batches) and batches[ready][0] <= frame.offset:
-            count += batches[ready][1]
-            size += batches[ready][2]
+        while ready < len(batches) and (mark := batches[ready]).last <= frame.offset:
+            count += mark.count
+            size += mark.size
             ready += 1
         if not ready:
             return False
@@ -232,15 +239,21 @@ class Feed:
 
     def write(self, subscription: Subscription, batch: Batch, now: float) -> None:
         """Write entries and take their credit."""
-        count = len(batch.payloads)
-        subscription.sent = batch.last
+        self.take_credit(subscription, batch.mark, now)
+        self.link.say_batch(batch)
+
+    def take_credit(self, subscription: Subscription, mark: Mark, now: float) -> None:
+        """Entries are being written."""
+        count, size = mark.count, mark.size
+        subscription.sent = mark.last
         subscription.need = 1
-        subscription.batches.append((batch.last, count, batch.size))
+        subscription.batches.append(mark)
         subscription.flight += count
-        subscription.flight_bytes += batch.size
+        subscription.flight_bytes += size
+        if not self.in_flight:
+            self.link.life.awaiting(True, now)
         self.in_flight += count
-        self.flight_bytes += batch.size
-        self.link.say_batch(batch, now)
+        self.flight_bytes += size
 
     # catching up
 
@@ -282,10 +295,11 @@ class Feed:
         codec = self.link.node.codec
         while entries:
             batch = encode_entries(codec, subscription.wire_name, entries)
-            if self.lets(subscription, len(entries), batch.size):
+            size = batch.mark.size
+            if self.lets(subscription, len(entries), size):
                 self.write(subscription, batch, now)
                 return
-            subscription.need = batch.size
+            subscription.need = size
             entries = entries[: len(entries) // 2]
 
     def _give_back(self, count: int, size: int) -> None:

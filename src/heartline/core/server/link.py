@@ -50,7 +50,7 @@ from .effects import CloseLink, Judge
 from .feed import Feed
 from .presence import WHO
 from .session import Lane
-from .tail import Batch
+from .tail import Batch, Outlet
 
 if TYPE_CHECKING:
     from .node import Node
@@ -73,6 +73,7 @@ class ServerLink:
     """One socket as the node sees it.
 
     The shell writes what `out` holds, in order, and empties it, also before it closes; it keeps its own in `socket`.
+    `outlet`, where the shell gives one, is told at once what goes to many.
     """
 
     __slots__ = (
@@ -89,6 +90,7 @@ class ServerLink:
         "node",
         "opened_at",
         "out",
+        "outlet",
         "released",
         "retries",
         "session",
@@ -103,6 +105,7 @@ class ServerLink:
         self.node: Node = node
         self.info: object = info
         self.socket: object = None
+        self.outlet: Outlet | None = None
         self.state: LinkState = LinkState.FRESH
         self.session: Session | None = None
         self.hello: HelloBody | None = None
@@ -157,13 +160,20 @@ class ServerLink:
         """Encode and write one frame."""
         self.say(self.node.codec.encode(frame))
 
-    def say_batch(self, batch: Batch, now: float) -> None:
+    def say_batch(self, batch: Batch) -> None:
         """Write entries that go to many links."""
         if self.state is not _CLOSED:
             if not self.out:
                 self.node.dirty.append(self)
             self.out.append(batch)
-            self.life.awaiting(True, now)
+
+    def tell(self, batch: Batch) -> None:
+        """Write entries that go to many links, at once if nothing waits before them."""
+        outlet = self.outlet
+        if outlet is None or self.out:
+            self.say_batch(batch)
+        else:
+            outlet.tell(batch)
 
     def close(self, code: int, reason: str) -> None:
         """Leave this link: nothing it says later matters."""

@@ -332,8 +332,10 @@ class Node:
         """The end of a turn: fan out, acknowledge, write records ahead."""
         self._tell_time(now)
         fresh, self._fresh = self._fresh, {}
+        # What more is to be said to a link in this turn leaves together with its entries.
+        hold = self._acking if len(fresh) == 1 else None
         for tail in fresh:
-            tail.flush(self.codec, self.now)
+            tail.flush(self.codec, self.now, hold)
         acking, self._acking = self._acking, {}
         for link in acking:
             link.flush_ack()
