@@ -1,14 +1,19 @@
 # Everything a contributor needs; `make` alone lists it. Only git, make and Python 3.11+ with venv
-# have to be there: every locked package comes as a wheel, Node too where there is none. What the
-# tests of pages drive (browsers, a database) is installed by apt where this may be done.
+# have to be there: every locked package comes as a wheel, Node too where there is none. What
+# compiles (gcc, headers) and what the tests of pages drive (browsers, a database) is installed by
+# apt where this may be done.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test pytest browsers smoke lint style types format lock bench bench-full budget clean
+.PHONY: help setup compiler packages js demo test pytest compiled vitest uniapp browsers wheels smoke lint style types format
+.PHONY: lock bench bench-full budget clean
 
 BIN := .venv/bin
 STAMP := .venv/.stamp
 PYTEST_FLAGS ?= -n 2
+COMPILED_FLAGS ?= -n 4
+COMPILED_TESTS ?= tests/vectors tests/core tests/server tests/client/test_requests.py tests/client/test_subscriptions.py \
+	tests/simulator tests/variants
 
 # The first of these that runs and is new enough; `make setup PYTHON=...` overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -43,10 +48,13 @@ $(JS_BUILT): $(JS_INSTALLED) js/package.json $(wildcard js/tsconfig*.json) $(she
 demo: setup js ## the gallery: five systems on a network that you break, http://127.0.0.1:8002/
 	$(BIN)/heartline demo
 
-test: lint smoke vitest pytest ## everything a change has to pass: lint, types, the wheel, the tests
+test: lint smoke vitest compiled pytest ## everything a change has to pass: lint, types, the wheels, the tests
 
-packages: ## install by apt what the tests drive, where that may be done; else tell
-	@scripts/system_packages
+compiler: setup ## install by apt what compiles heartline, where that may be done; else tell
+	@PYTHON=$(BIN)/python scripts/system_packages compiler
+
+packages: setup ## ... and what the tests drive
+	@PYTHON=$(BIN)/python scripts/system_packages
 
 uniapp: js ## build the uni-app project of the trades example, for H5 and for WeChat
 	$(NODE) node examples/trades/uniapp/build.mjs h5 mp-weixin
@@ -54,14 +62,20 @@ uniapp: js ## build the uni-app project of the trades example, for H5 and for We
 pytest: setup js uniapp packages ## only the tests of Python, the examples and the pages, documentation included
 	$(NODE) $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
+compiled: setup compiler ## the tests of what is compiled, with heartline compiled
+	$(BIN)/python -m scripts.compiled -m pytest $(COMPILED_FLAGS) $(COMPILED_TESTS)
+
 vitest: setup js uniapp ## only the tests of the TypeScript client and the mini programs
 	cd js && ../$(NODE) npm run --silent types && ../$(NODE) npx vitest run
 
 browsers: setup ## tell which of the browsers that tests drive are missing, and how to get them
 	$(BIN)/python -m tests.browser.programs
 
-smoke: setup js ## build the wheel and use it in a clean environment
-	$(BIN)/python scripts/wheel_smoke.py
+wheels: setup js compiler ## both wheels and the source distribution of a release, dist/
+	$(BIN)/python -m scripts.wheels
+
+smoke: setup js compiler ## build the wheels and use both in a clean environment
+	$(BIN)/python -m scripts.wheel_smoke
 
 lint: style types ## style, types and the import rule
 
@@ -87,14 +101,14 @@ lock: ## pin the newest fitting versions again: requirements/*.txt
 	$(UV_COMPILE) --upgrade --extra testing --extra demo pyproject.toml requirements/dev.in -o requirements/dev.txt
 	$(UV_COMPILE) --constraint requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 
-bench: setup ## the benchmarks, short
+bench: setup compiler ## the benchmarks, short
 	$(BIN)/python -m benchmarks.run --quick
 
-bench-full: setup ## the benchmarks as published; an idle machine and patience wanted
+bench-full: setup compiler ## the benchmarks as published; an idle machine and patience wanted
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.growth
 
-budget: setup ## instruction counts of the hot paths against benchmarks/budget.json
+budget: setup compiler ## instruction counts of the hot paths against benchmarks/budget.json
 	$(BIN)/python -m benchmarks.budget
 
 clean: ## remove .venv, caches and build results

@@ -9,9 +9,11 @@ The sources go into the wheel all the same: one source, and HEARTLINE_PURE=1 run
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,13 @@ options = ["--config-file=", "--strict", "--no-warn-unused-ignores", "--explicit
 modules = mypycify([*options, *sys.argv[1:]], group_name="heartline", target_dir="c", debug_level="0")
 setup(name="heartline", packages=[], ext_modules=modules, script_args=["-q", "build_ext", "--build-lib=lib"])
 """
+PROBE = "#include <Python.h>\n#include <stdio.h>\nPyObject *PyInit_probe(void) { return PyLong_FromLong(BUFSIZ); }\n"
+NEEDED = """compiling heartline needs a C compiler, the headers of the C library and those of Python {version}; Debian has them as
+
+    apt-get install gcc libc6-dev python{version}-dev
+
+Without HEARTLINE_COMPILE heartline is installed uncompiled. This is what was tried:
+{tried}"""
 
 
 class ShippedHook(BuildHookInterface[Any]):
@@ -79,9 +88,28 @@ def modules(source: Path, config: dict[str, Any]) -> list[str]:
 
 def compiled(source: Path, config: dict[str, Any], folder: Path) -> list[Path]:
     """Compile in `folder`; the libraries, below folder/lib, each where it belongs in the wheel."""
+    try_compiler(folder)
     shutil.copytree(source / "heartline", folder / "heartline")
     command = [sys.executable, "-c", COMPILE, *modules(source, config)]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         sys.exit(f"compiling heartline failed; without HEARTLINE_COMPILE it need not be compiled:\n{done.stdout}")
     return sorted(path for path in (folder / "lib").rglob("*") if path.is_file())
+
+
+def try_compiler(folder: Path) -> None:
+    """Compile next to nothing, so that what is missing is told in a sentence, before the minute that all of it takes."""
+    if sys.platform == "win32":
+        return  # setuptools knows where it is
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    includes = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
+    (folder / "probe.c").write_text(PROBE)
+    command = [*compiler, *includes, "-fPIC", "-c", "probe.c", "-o", "probe.o"]
+    try:
+        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        failed = done.stdout if done.returncode else ""
+    except OSError as error:
+        failed = str(error)
+    if failed:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        sys.exit(NEEDED.format(version=version, tried=f"{shlex.join(command)}\n{failed}"))

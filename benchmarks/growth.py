@@ -16,10 +16,10 @@ from typing import Any
 
 from benchmarks.harness import machine, registry
 from benchmarks.harness.build import load_generator
-from benchmarks.harness.compiled import use_compiled
 from benchmarks.harness.measure import Failed, run_once
 from benchmarks.harness.model import Peer, Sample
 from benchmarks.run import RESULTS
+from scripts.wheels import use_compiled
 
 RECORD = RESULTS / "growth.json"
 DRY = RESULTS / "growth-dry.json"

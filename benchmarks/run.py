@@ -12,10 +12,10 @@ from typing import Any
 from benchmarks.budget.record import check
 from benchmarks.harness import machine, registry, report
 from benchmarks.harness.build import load_generator
-from benchmarks.harness.compiled import use_compiled
 from benchmarks.harness.install import install
 from benchmarks.harness.measure import Failed, run_bench
 from benchmarks.harness.model import Bench, Peer
+from scripts.wheels import use_compiled
 
 RESULTS = Path(__file__).resolve().parent / "results"
 RECORDS = {"links": RESULTS / "latest.json", "durable": RESULTS / "durable.json"}

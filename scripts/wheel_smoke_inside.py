@@ -1,15 +1,18 @@
 """The part of the wheel smoke test that runs inside the clean environment (see `wheel_smoke.py`).
 
-Arguments: names of distributions that must not be there. Uses the public interface only.
+Arguments: the variant that has to run, then names of distributions that must not be there. Uses the public interface only.
 """
 
 import asyncio
 import subprocess
 import sys
-from importlib import metadata, resources
+from importlib import import_module, metadata, resources
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import heartline
+
+CORES = ["heartline.core.client", "heartline.core.server.node"]
 
 
 def check_surroundings(unwanted: list[str]) -> None:
@@ -23,12 +26,21 @@ def check_surroundings(unwanted: list[str]) -> None:
     assert "heartline.1" in protocol.read_text(encoding="utf-8")
 
 
-def check_command() -> None:
-    """`heartline --version` and `python -m heartline --version` tell the version that is installed."""
+def check_variant(variant: str) -> None:
+    """What is installed has libraries or not, and what runs is compiled or not."""
+    libraries = [path.name for path in Path(heartline.__file__).parents[1].glob("heartline__mypyc*")]
+    assert bool(libraries) is (variant != "pure"), libraries
+    with_library = [name for name in CORES if not isinstance(import_module(name).__loader__, SourceFileLoader)]
+    assert with_library == (CORES if variant == "compiled" else []), f"{variant}, but compiled are {with_library}"
+
+
+def check_command(variant: str) -> None:
+    """`heartline --version` and `python -m heartline --version` tell what is installed."""
+    expected = f"heartline {metadata.version('heartline')}{' (compiled)' if variant == 'compiled' else ''}"
     script = Path(sys.executable).with_name("heartline")
     for command in ([str(script)], [sys.executable, "-m", "heartline"]):
         output = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=20, check=True)
-        assert metadata.version("heartline") in output.stdout, f"{command} said {output.stdout!r}"
+        assert output.stdout.strip() == expected, f"{command} said {output.stdout!r}, not {expected!r}"
 
 
 def check_demo() -> None:
@@ -70,8 +82,10 @@ async def check_conversation() -> None:
 
 
 if __name__ == "__main__":
-    check_surroundings(sys.argv[1:])
-    check_command()
+    _, variant, *unwanted = sys.argv
+    check_surroundings(unwanted)
+    check_variant(variant)
+    check_command(variant)
     check_demo()
     asyncio.run(asyncio.wait_for(check_conversation(), 20))
-    print(f"heartline {metadata.version('heartline')} on Python {sys.version.split()[0]}: works")
+    print(f"heartline {metadata.version('heartline')} on Python {sys.version.split()[0]}, {variant}: works")

@@ -6,6 +6,9 @@
   `@pytest.mark.logs_asyncio_errors`.
 
 A test that hangs is ended with every thread's traceback (`faulthandler_timeout` in pyproject.toml).
+
+The tests run on the source, and with heartline compiled (`make compiled`); a test marked `pure` or `compiled` belongs to
+one of these runs only.
 """
 
 import asyncio
@@ -14,6 +17,9 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+import heartline
+from heartline.variant import is_compiled
 
 
 class _Records(logging.Handler):
@@ -30,6 +36,19 @@ class _Records(logging.Handler):
 # Machines are slow at times; tests assert no times.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_report_header() -> str:
+    """Which heartline is tested."""
+    return f"heartline: {'compiled' if is_compiled() else 'source'}, {heartline.__path__[0]}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what belongs to the other run."""
+    other = "pure" if is_compiled() else "compiled"
+    left_out = [item for item in items if item.get_closest_marker(other) is not None]
+    items[:] = [item for item in items if item.get_closest_marker(other) is None]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(autouse=True)

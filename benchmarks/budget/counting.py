@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.harness.build import BUILD, compiler
-from benchmarks.harness.compiled import use_compiled
 from benchmarks.harness.install import install
 from benchmarks.harness.measure import ROOT
+from scripts.wheels import use_compiled
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("heartline", "msgspec", "picows")

@@ -97,6 +97,7 @@ def test_the_summary_has_no_violation_when_all_is_well() -> None:
     assert summary["virtual_seconds"] > 30
 
 
+@pytest.mark.pure
 def test_a_violation_tells_how_to_see_it_again() -> None:
     summary, status = main_json(range(50), scenario="floods", core="no-window")
     assert status == 1
@@ -113,6 +114,7 @@ def test_a_violation_tells_how_to_see_it_again() -> None:
 # broken cores
 
 
+@pytest.mark.pure
 @pytest.mark.parametrize("core", sorted(BROKEN))
 def test_every_broken_core_is_caught(core: str) -> None:
     caught = seeds_to_catch(core, MOST_SEEDS)
@@ -123,6 +125,7 @@ def test_every_broken_core_is_caught(core: str) -> None:
     assert report.violation.invariant != "no_crash"
 
 
+@pytest.mark.pure
 def test_the_core_is_whole_again() -> None:
     before = {name: [(o, a, o.__dict__[a]) for o, a, _ in core.patches()] for name, core in BROKEN.items()}
     for name, kept in before.items():

@@ -189,9 +189,9 @@ def test_floor_and_span_bound_the_numbers() -> None:
     session.settled(10)
     for n in (9, 10 + SPAN):
         with pytest.raises(BadFrame, match=rf"number {n} is outside \[10, 266\)"):
-            session.accept(n, Kind.SEND, "e", b"", "", True)
-    assert session.accept(10, Kind.SEND, "e", b"", "", True) is not None
-    assert session.accept(10 + SPAN - 1, Kind.SEND, "e", b"", "", True) is not None
+            session.accept(n, Kind.SEND, "e", b"", "", Lane.FREE)
+    assert session.accept(10, Kind.SEND, "e", b"", "", Lane.FREE) is not None
+    assert session.accept(10 + SPAN - 1, Kind.SEND, "e", b"", "", Lane.FREE) is not None
     with pytest.raises(BadFrame, match="the floor fell from 10 to 9"):
         session.settled(9)
 
@@ -236,8 +236,8 @@ def test_a_restored_session_goes_on_where_the_record_ends() -> None:
     assert (record.done, record.received, record.results) == (0, 4, {2: b'["reply",2,"two"]', 4: b""})
     again = Session.restored(record, ServerLimits(), {})
     assert again.received == 0
-    assert again.accept(2, Kind.CALL, "e", b"", "", False) is None
-    message = again.accept(3, Kind.CALL, "e", b"", "", False)
+    assert again.accept(2, Kind.CALL, "e", b"", "", Lane.ALONE) is None
+    message = again.accept(3, Kind.CALL, "e", b"", "", Lane.ALONE)
     assert message is not None
-    assert again.accept(4, Kind.SEND, "e", b"", "", False) is None
+    assert again.accept(4, Kind.SEND, "e", b"", "", Lane.ALONE) is None
     assert again.results[1] == (b'["fail",1,{"code":"unknown","message":"the server stopped while this was running"}]')
