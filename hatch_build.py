@@ -24,12 +24,22 @@ CLIENT = "js/dist/esm"
 EXAMPLES = ("*.py", "*/*.py", "*/page/**/*", "gallery/**/*")
 COMPILE = """
 import sys
+from pathlib import Path
+
+import picows
+from Cython.Build import cythonize
 from mypyc.build import mypycify
 from setuptools import setup
 
+there = sys.argv.index("--")
+folder = Path(picows.__file__).parent
+links = cythonize(sys.argv[there + 1 :], include_path=[str(folder.parent)], language_level=3, quiet=True,
+                  build_dir="c", compiler_directives={"annotation_typing": False})
+for link in links:
+    link.include_dirs.append(str(folder))
 options = ["--config-file=", "--strict", "--no-warn-unused-ignores", "--explicit-package-bases"]
-modules = mypycify([*options, *sys.argv[1:]], group_name="heartline", target_dir="c", debug_level="0")
-setup(name="heartline", packages=[], ext_modules=modules, script_args=["-q", "build_ext", "--build-lib=lib"])
+modules = mypycify([*options, *sys.argv[1:there]], group_name="heartline", target_dir="c", debug_level="0")
+setup(name="heartline", packages=[], ext_modules=[*links, *modules], script_args=["-q", "build_ext", "--build-lib=lib"])
 """
 PROBE = "#include <Python.h>\n#include <stdio.h>\nPyObject *PyInit_probe(void) { return PyLong_FromLong(BUFSIZ); }\n"
 NEEDED = """compiling heartline needs a C compiler, the headers of the C library and those of Python {version}; Debian has them as
@@ -86,11 +96,16 @@ def modules(source: Path, config: dict[str, Any]) -> list[str]:
     return sorted(file.relative_to(source).as_posix() for file in chosen)
 
 
+def cythonized(config: dict[str, Any]) -> list[str]:
+    """The same for Cython."""
+    return [f"heartline/{file}" for file in config["cythonized"]]
+
+
 def compiled(source: Path, config: dict[str, Any], folder: Path) -> list[Path]:
     """Compile in `folder`; the libraries, below folder/lib, each where it belongs in the wheel."""
     try_compiler(folder)
     shutil.copytree(source / "heartline", folder / "heartline")
-    command = [sys.executable, "-c", COMPILE, *modules(source, config)]
+    command = [sys.executable, "-c", COMPILE, *modules(source, config), "--", *cythonized(config)]
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         sys.exit(f"compiling heartline failed; without HEARTLINE_COMPILE it need not be compiled:\n{done.stdout}")

@@ -105,6 +105,6 @@ import picows
 from heartline.transports import picows_names
 for name in picows_names.__all__:
     assert getattr(picows, name, None) in (getattr(picows_names, name), None), name
-assert picows.WSListener is picows_names.WSListener and picows.__version__
+assert picows.WSTransport is picows_names.WSTransport and picows.__version__
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -7,12 +7,16 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .postponed import postpone
+
 if TYPE_CHECKING:
     from .api import Accept, Headers, LinkHandler, Listener, Request, Respond, Router, Socket
     from .client import dial
     from .frames import frame_text
     from .plain import DialError, SocketLimits
     from .server import listen
+
+postpone("picows")  # before any module of it: of the package itself nothing is used here
 
 _MODULES = {
     "api": "Accept Headers LinkHandler Listener Request Respond Router Socket",

@@ -1,5 +1,8 @@
 """One WebSocket on picows: the `Socket` that shells send on, and the listener that picows calls.
 
+Compiled by Cython where the rest is by mypyc, because it extends a class of picows' own C; link.pxd says what its
+attributes are.
+
 Invariants:
 - Order: the first frame of a loop turn is written at once if nothing is joined, the others leave in one write at the
   turn's end; whatever closes the link flushes first.
@@ -18,6 +21,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+import picows.picows as picows  # not its names: link.pxd says the same to Cython
 from multidict import CIMultiDict
 
 from .assembly import Assembler, WireFault, is_utf8, read_close
@@ -32,7 +36,6 @@ from .frames import (
     frame_text,
     masked_frame,
 )
-from .picows_names import WSFrame, WSListener, WSMsgType, WSTransport
 from .plain import SocketLimits, peer_name
 from .turn import Turn
 
@@ -46,7 +49,7 @@ logger = logging.getLogger("heartline.transports")
 CLOSE_WAIT = 2.0  # seconds a closing link waits for the peer
 JOIN_LIMIT = 1 << 16  # joined bytes that are written before the turn ends
 
-_TEXT = WSMsgType.TEXT
+_TEXT: Any = 1  # picows.WSMsgType.TEXT, and RFC 6455 §5.2
 _NO_HEADERS: CIMultiDict[str] = CIMultiDict()
 
 # Values of `_seen` that are no turn.
@@ -71,37 +74,16 @@ _MOVES: dict[LinkState, frozenset[LinkState]] = {
 }
 
 
-class Link(WSListener):
+class Link(picows.WSListener):
     """What server and client links share. They differ in masking and in who ends the TCP connection."""
 
     __slots__ = (
-        "_assembler",
-        "_close_timer",
-        "_handler",
-        "_joined",
-        "_joined_bytes",
-        "_limits",
-        "_loop",
-        "_on_message",
-        "_on_read_end",
-        "_plain",
-        "_received",
-        "_seen",
-        "_sent",
-        "_slow",
-        "_state",
-        "_subprotocol",
-        "_transport",
-        "_turn",
-        "_write",
-        "_ws",
-        "congested",
-        "peer",
-        "request",
-        "wants_linger",
-    )
+        "_assembler", "_close_timer", "_handler", "_joined", "_joined_bytes", "_limits", "_loop", "_on_message",
+        "_on_read_end", "_plain", "_received", "_seen", "_sent", "_slow", "_state", "_subprotocol", "_transport",
+        "_turn", "_write", "_ws", "congested", "peer", "request", "wants_linger",
+    )  # fmt: skip
 
-    _ws: WSTransport
+    _ws: picows.WSTransport
     _transport: Any  # aiofastnet.Transport; Any because write_nocheck is no part of asyncio's interface
 
     def __init__(
@@ -122,7 +104,7 @@ class Link(WSListener):
         self._subprotocol = subprotocol
         self.peer: str = request.peer if request else ""
         self._state = LinkState.OPENING
-        # Two shortcuts for the hot paths, both derived: see _go, pause_writing and _data_frame.
+        # Two shortcuts for the hot paths, derived: see _go, pause_writing and _data_frame.
         self._slow = True  # not open, or congested: send() takes the long way
         self._plain = False  # open, and between messages: a whole text frame is a message
         self.congested = False
@@ -251,7 +233,7 @@ class Link(WSListener):
 
     # --- what picows calls ---
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
+    def on_ws_connected(self, transport: picows.WSTransport) -> None:
         self._ws = transport
         self._transport = transport.underlying_transport
         self._write = self._transport.write_nocheck
@@ -264,11 +246,10 @@ class Link(WSListener):
         except Exception:  # noqa: BLE001  # logged there
             self._handler_raised("on_open")
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        kind = frame.msg_type
-        if kind is not _TEXT or not frame.fin or not self._plain or frame.rsv1 or frame.rsv2 or frame.rsv3:
+    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        if frame.msg_type != _TEXT or not frame.fin or not self._plain or frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._end_read()  # what came before it is answered before it
-            self._rare_frame(kind.value, frame)
+            self._rare_frame(int(frame.msg_type), frame)  # type: ignore[call-overload]  # stubs
             self._end_read()
             return
         data = frame.get_payload_as_bytes()
@@ -294,13 +275,13 @@ class Link(WSListener):
 
     def _end_read(self) -> None:
         """Have everything answered that was handed over."""
-        if self._on_read_end is not None:
-            try:
+        try:
+            if self._on_read_end is not None:
                 self._on_read_end()
-            except Exception:  # noqa: BLE001  # logged there
-                self._handler_raised("on_read_end")
+        except Exception:  # noqa: BLE001  # logged there
+            self._handler_raised("on_read_end")
 
-    def _rare_frame(self, opcode: int, frame: WSFrame) -> None:
+    def _rare_frame(self, opcode: int, frame: picows.WSFrame) -> None:
         """Everything but a whole text message on an open link."""
         if self._state is LinkState.LOST or (self._state is LinkState.CLOSING and opcode != Opcode.CLOSE):
             return
@@ -355,7 +336,7 @@ class Link(WSListener):
             self._say_close(received[0] if received[0] != 1005 else 1000, b"")
         self._end_tcp()
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
+    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
@@ -436,13 +417,13 @@ class ServerLink(Link):
 
     __slots__ = ()
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
+    def on_ws_connected(self, transport: picows.WSTransport) -> None:
         # picows keeps the heads of request and response, and never looks at them again: 3 kB of a resting connection.
         for head in (transport.request, transport.response):
             head.headers = _NO_HEADERS
             head.version = b""
         transport.request.method = b""
-        super().on_ws_connected(transport)
+        Link.on_ws_connected(self, transport)  # not super(): Cython gives no such method of a class of C
 
     def send(self, payload: bytes) -> None:
         size = len(payload)

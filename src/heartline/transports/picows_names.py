@@ -2,27 +2,20 @@
 
 from typing import Any
 
-from .postponed import postpone
-
-postpone("picows")
-
-import picows.picows as _compiled  # noqa: E402
-from picows.common import (  # noqa: E402
+import picows.picows as _compiled
+from picows.common import (
     WSHandshakeError,
     WSUpgradeRequest,
     WSUpgradeResponse,
     WSUpgradeResponseWithListener,
 )
-from picows.picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport  # noqa: E402
+from picows.picows import WSAutoPingStrategy, WSTransport
 
 WSProtocol: Any = _compiled.WSProtocol  # type: ignore[attr-defined]  # not in its stubs
 
 __all__ = [
     "WSAutoPingStrategy",
-    "WSFrame",
     "WSHandshakeError",
-    "WSListener",
-    "WSMsgType",
     "WSProtocol",
     "WSTransport",
     "WSUpgradeRequest",

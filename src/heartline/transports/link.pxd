@@ -1,0 +1,48 @@
+# The types of link.py for Cython: without them its attributes and calls would be Python's.
+cimport picows.picows as picows
+
+cdef int _TEXT
+cdef Py_ssize_t _NEVER
+cdef Py_ssize_t _IN_CALLBACK
+
+cdef class Link(picows.WSListener):
+    cdef public object _assembler
+    cdef public object _close_timer
+    cdef public object _handler
+    cdef public list _joined
+    cdef public Py_ssize_t _joined_bytes
+    cdef public object _limits
+    cdef public object _loop
+    cdef public object _on_message
+    cdef public object _on_read_end
+    cdef public bint _plain
+    cdef public object _received
+    cdef public Py_ssize_t _seen
+    cdef public object _sent
+    cdef public bint _slow
+    cdef public object _state
+    cdef public object _subprotocol
+    cdef public object _transport
+    cdef public object _turn
+    cdef public object _write
+    cdef public object _ws
+    cdef public bint congested
+    cdef public object peer
+    cdef public object request
+    cdef public bint wants_linger
+
+    cpdef on_ws_connected(self, picows.WSTransport transport)
+    cpdef on_ws_frame(self, picows.WSTransport transport, picows.WSFrame frame)
+    cpdef on_ws_disconnected(self, picows.WSTransport transport)
+    cpdef pause_writing(self)
+    cpdef resume_writing(self)
+    cpdef _push(self, bytes wire)
+    cpdef flush(self)
+
+cdef class ServerLink(Link):
+    cpdef on_ws_connected(self, picows.WSTransport transport)
+    cpdef send(self, bytes payload)
+    cpdef send_framed(self, bytes wire)
+
+cdef class ClientLink(Link):
+    cdef public object _keys
