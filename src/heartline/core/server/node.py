@@ -23,15 +23,7 @@ from heartline.core.ports import LogEntry, ServerCodec, SessionRecord, Slice
 from heartline.core.states import LinkState
 
 from .bounds import Bounds, bounds_of
-from .effects import (
-    Follow,
-    ForgetSession,
-    Released,
-    Save,
-    ServerEffect,
-    SessionDetached,
-    Unfollow,
-)
+from .effects import Follow, ForgetSession, Released, Save, ServerEffect, SessionDetached, Unfollow
 from .feed import Subscription
 from .flow import Flow
 from .handshake import Handshake
