@@ -99,6 +99,8 @@ class Hub:
         self.allowance: Allowance = Allowance(self.loop, self.turn)
         self._read_at: float = 0.0
         self.turning = False
+        self.on_read_end: Callable[[], None] = self.turn
+        """the same object for every socket"""
         self._end_scheduled = False
         self._empty = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()

@@ -23,7 +23,7 @@ class HubSocket(Outlet):
 
     def __init__(self, hub: "Hub", request: Request) -> None:
         self._hub = hub
-        self.on_read_end: Callable[[], None] = hub.turn
+        self.on_read_end: Callable[[], None] = hub.on_read_end
         self.request: Request = request
         self.socket: Socket | None = None
         self.link: ServerLink | None = None

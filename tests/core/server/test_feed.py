@@ -185,7 +185,7 @@ def test_subscriptions_are_bounded() -> None:
     one = world.peer()
     one.say(["sub", 1, "a"], ["sub", 2, "b"], ["sub", 3, "c"], ["sub", 4, "a"])
     assert [(frame[0], frame[1]) for frame in one.new] == [("no", 3), ("ok", 2), ("ok", 4)]  # 4 has replaced 1
-    assert sorted(one.link.feed.by_channel) == ["@id0", "a", "b"]
+    assert sorted(one.link.feed.by_channel) == ["a", "b"]
 
 
 def test_live_followers_have_everything_before() -> None:

@@ -92,7 +92,8 @@ class Feed:
     """The subscriptions of one link."""
 
     __slots__ = (
-        "_limits", "_reading", "_starved", "_turns", "by_channel", "flight_bytes", "in_flight", "link", "present",
+        "_limits", "_reading", "_starved", "_turns", "by_channel", "flight_bytes", "in_flight", "inbox",
+        "link", "present",
     )  # fmt: skip
 
     def __init__(self, link: "ServerLink", limits: ServerLimits) -> None:
@@ -102,7 +103,9 @@ class Feed:
         self._reading: Subscription | None = None
         self._starved: dict[Subscription, None] = {}
         self.present: dict[str, None] = {}
+        self.inbox: Subscription | None = None
         self.by_channel: dict[str, Subscription] = {}
+        """all but the inbox"""
         self.in_flight: int = 0
         self.flight_bytes: int = 0
 
@@ -112,7 +115,7 @@ class Feed:
         """Begin, or begin anew, to follow a channel."""
         if channel in self.by_channel:
             self.end(channel)
-        elif len(self.by_channel) - (self.link.inbox in self.by_channel) >= self._limits.subscriptions:
+        elif len(self.by_channel) >= self._limits.subscriptions:
             self._no(r, "too_many", f"at most {self._limits.subscriptions} subscriptions")
             return
         subscription = Subscription(self, r, channel, after)
@@ -122,7 +125,7 @@ class Feed:
     def follow_inbox(self, channel: str, cursor: tuple[str | None, int] | None, head: tuple[str, int]) -> None:
         """Follow the session's own channel, from the cursor of hello or from its head."""
         subscription = Subscription(self, 0, channel, cursor or head)
-        self.by_channel[channel] = subscription
+        self.inbox = subscription
         self.granted(subscription)  # also from the head: something may have come between reading it and following
 
     def granted(self, subscription: Subscription) -> None:
@@ -144,8 +147,10 @@ class Feed:
     def end(self, channel: str) -> None:
         """Follow a channel no longer."""
         subscription = self.by_channel.pop(channel, None)
-        if subscription is None:
-            return
+        if subscription is not None:
+            self._end(subscription)
+
+    def _end(self, subscription: Subscription) -> None:
         subscription.go(Flow.ENDED)
         self._starved.pop(subscription, None)
         self._give_back(subscription.flight, subscription.flight_bytes)
@@ -159,8 +164,14 @@ class Feed:
         """The link is gone."""
         self._turns.clear()
         self._starved.clear()
-        for channel in list(self.by_channel):
-            self.end(channel)
+        for subscription in self.subscriptions():
+            self._end(subscription)
+        self.inbox = None
+        self.by_channel.clear()
+
+    def subscriptions(self) -> list[Subscription]:
+        """All of them, the inbox first."""
+        return ([] if self.inbox is None else [self.inbox]) + list(self.by_channel.values())
 
     # answers of the broker
 
@@ -196,8 +207,7 @@ class Feed:
 
     def at(self, frame: At, now: float) -> bool:
         """The client has handled a channel up to an offset; whether that moved anything."""
-        channel = self.link.inbox if frame.channel == INBOX else frame.channel
-        subscription = self.by_channel.get(channel)
+        subscription = self.inbox if frame.channel == INBOX else self.by_channel.get(frame.channel)
         if subscription is None:
             return False
         if frame.offset > subscription.sent:
@@ -329,12 +339,13 @@ class Feed:
         """Answer a subscription with a cursor; whether the log must be read again from its start."""
         assert subscription.after is not None
         epoch, offset = subscription.after
-        subscription.epoch = piece.epoch
         if epoch is not None and epoch != piece.epoch:
+            subscription.epoch = piece.epoch
             self._ok(subscription, 0)
             self._new_epoch(subscription, piece)
             subscription.fall_behind()
             return True
+        subscription.epoch = epoch or piece.epoch  # the same text: the one that is kept anyway
         subscription.sent = offset
         self._ok(subscription, offset)
         return False

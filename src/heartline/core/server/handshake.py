@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from heartline.core.codes import Code
 from heartline.core.errors import BadFrame
-from heartline.core.frames import INBOX, Beat, HelloBody, LimitsBody, Position, Welcome, WelcomeBody
+from heartline.core.frames import INBOX, Beat, LimitsBody, Position, Welcome, WelcomeBody
 from heartline.core.policy import Heartbeat
 from heartline.core.ports import SessionRecord
 from heartline.core.states import LinkState
@@ -235,7 +235,7 @@ class Handshake:
         """Cut the older link off before anything else happens; `instance` is the newcomer's."""
         old = session.link
         if old is not None:
-            same = old.hello is not None and old.hello.instance == instance
+            same = session.instance == instance
             old.out.clear()
             old.close(Code.SUPERSEDED if same else Code.REPLACED, "a newer link owns this session")
 
@@ -267,7 +267,7 @@ class Handshake:
         except BadFrame as error:
             link.close(Code.BAD_FRAME, str(error))
         else:
-            link.hello = HelloBody(hello.instance, hello.floor)  # the rest may be large, and is never asked for again
+            link.hello = None  # it may be large, and is never asked for again
         node.wake(session)
 
     def _welcome(

@@ -418,4 +418,4 @@ def _within_bounds(wish: Heartbeat | None, mine: Heartbeat) -> Heartbeat:
         return mine
     interval = min(max(wish.interval, min(5.0, mine.interval)), max(60.0, mine.interval))
     timeout = min(max(wish.timeout, min(2.0, mine.timeout)), max(30.0, mine.timeout))
-    return Heartbeat(interval, timeout)
+    return mine if interval == mine.interval and timeout == mine.timeout else Heartbeat(interval, timeout)

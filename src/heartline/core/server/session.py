@@ -128,7 +128,7 @@ class Session:
         self.instance: str = instance
         self.bounds: Bounds = bounds_of(limits)
         self.durable: bool = unsaved is not None
-        self.unsaved: dict[str, Session] = {} if unsaved is None else unsaved
+        self.unsaved: dict[str, Session] | None = unsaved
         self.user: object = None
         self.view: Any = None  # the shell's own
         self.anonymous: bool = False
@@ -376,7 +376,7 @@ class Session:
 
     def changed(self) -> None:
         """Something the record tells has changed."""
-        if self.durable:
+        if self.unsaved is not None:
             self.revision += 1
             self.unsaved[self.id] = self
 

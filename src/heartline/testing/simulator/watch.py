@@ -320,7 +320,7 @@ class ServerWatch(SideWatch):
     def _check_feed(self, link: ServerLink) -> None:
         limits = self.sim.plan.limits
         total = lone = 0
-        for subscription in link.feed.by_channel.values():
+        for subscription in link.feed.subscriptions():
             total += subscription.flight_bytes
             lone += subscription.flight == 1
             if subscription.flight > 1 and (
