@@ -2,7 +2,7 @@
 
 import asyncio
 
-from heartline.server.allowance import Allowance
+from heartline.server.allowance import FREE, Allowance
 
 from .raw import on_loop
 
@@ -40,6 +40,9 @@ async def test_a_turn_starts_so_many() -> None:
 async def test_a_turn_ends_in_time() -> None:
     counted = Counted(starts=100)
     allowance = counted.allowance
+    for _ in range(FREE):
+        assert allowance.takes(0.0)
+        allowance.spend()
     assert allowance.takes(10.0)
     assert allowance.takes(10.0 + allowance.seconds * 0.9)
     assert not allowance.takes(10.0 + allowance.seconds)
