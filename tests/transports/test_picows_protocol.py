@@ -45,7 +45,7 @@ def test_a_resting_connection_keeps_no_head() -> None:
         async with serving() as server, await RawPeer.upgraded(server.port, **{"X-Token": "t"}):
             link = (await server.link()).socket
             for head in (link._ws.request, link._ws.response):
-                assert not head.headers
+                assert head is None or not head.headers  # None where it is compiled
             assert link.request.headers["x-token"] == "t"
 
     asyncio.run(run())

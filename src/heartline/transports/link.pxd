@@ -46,3 +46,5 @@ cdef class ServerLink(Link):
 
 cdef class ClientLink(Link):
     cdef public object _keys
+
+cdef _let_rest(picows.WSTransport transport)

@@ -418,11 +418,7 @@ class ServerLink(Link):
     __slots__ = ()
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
-        # picows keeps the heads of request and response, and never looks at them again: 3 kB of a resting connection.
-        for head in (transport.request, transport.response):
-            head.headers = _NO_HEADERS
-            head.version = b""
-        transport.request.method = b""
+        _let_rest(transport)
         Link.on_ws_connected(self, transport)  # not super(): Cython gives no such method of a class of C
 
     def send(self, payload: bytes) -> None:
@@ -476,3 +472,16 @@ class ClientLink(Link):
 
     def _end_tcp(self) -> None:
         """Nothing: the server closes, and the timer set with the close frame is the limit."""
+
+
+def _let_rest(transport: picows.WSTransport) -> None:
+    """Let go of what picows keeps of a handshake, 3 kB that it never looks at again, and of the room for its own frames.
+
+    They are a few of control, for which it makes room again. Only compiled code may put something else in their places.
+    """
+    try:
+        transport._write_buffer = picows.MemoryBuffer(0)  # type: ignore[attr-defined]  # both are not in its stubs
+        transport.request = transport.response = None  # type: ignore[assignment, misc]
+    except AttributeError:
+        for head in (transport.request, transport.response):
+            head.headers = _NO_HEADERS
