@@ -43,6 +43,7 @@ class Handler:
     """
 
     __slots__ = (
+        "_checks",
         "_exact",
         "_message_of",
         "_promised",
@@ -79,6 +80,7 @@ class Handler:
         self._wants: tuple[str, ...] = wants
         self._shape: int = SHAPES.get(wants, OTHERS)
         self._promised: Any = promised
+        self._checks: bool = promised is not Any
         self._exact: type | None = exact
         self._message_of: Callable[[Pending], Message] = message_of
 
@@ -98,6 +100,6 @@ class Handler:
 
     def encode_reply(self, n: int, value: Any) -> bytes:
         """A reply as a frame (PROTOCOL 3.3), after checking that it is what was promised; raises what msgspec raises."""
-        if self._promised is not Any and type(value) is not self._exact:
+        if self._checks and type(value) is not self._exact:
             value = _convert(value, self._promised, from_attributes=True)
         return _encode(("reply", n, value))

@@ -1,7 +1,6 @@
 """Waiting for what a handler or a broker answers, and telling who asked.
 
-A room of its own because it stays interpreted when its neighbours are compiled: CPython hands the value of a coroutine
-to the coroutine that awaits it without an exception.
+These coroutines return nothing and raise nothing, so that whoever steps one has no exception to catch: see eager.py.
 
 Invariant: exactly one of the two is called (test_every_started_message_ends, test_every_question_is_answered_once).
 """
