@@ -1,5 +1,6 @@
 """How much may start in one turn of the event loop.
 
+What is put off is read and taken all the same, and waits in memory: it costs twice as much, so the limits are wide.
 A callback in every turn would cost as much as half a message: only after a few starts is the turn's end asked for.
 
 Invariants:
@@ -13,8 +14,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-STARTS: Final = 1024
-SECONDS: Final = 0.005
+STARTS: Final = 8192
+SECONDS: Final = 0.02
 FREE: Final = 16  # starts before anybody looks whether they are of one turn
 
 
