@@ -14,14 +14,14 @@ Invariants:
 
 from collections.abc import Iterable, Mapping
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw, Struct
 
 from .clock import Clock
 from .codes import Code, CodeClass, classify
 from .cursors import Reader
-from .deadlines import Due
+from .deadlines import ACK, FLOOR, Due
 from .downstream import Downstream
 from .effects import Effect, ForgetCursor, Renew, Transmit
 from .errors import BadFrame, ConnectionClosed
@@ -48,17 +48,18 @@ from .frames import (
 from .identity import Identity
 from .liveness import Act, Liveness
 from .names import KnownNames, check_channel
-from .outbox import Kind, Message, Outbox, size_of
+from .outbox import PUB, Kind, Outbox
 from .policy import ClientPolicy, Heartbeat
 from .road import Road
-from .states import State
+from .states import CLOSED, GREETING, State
 from .upstream import Upstream
 
 if TYPE_CHECKING:
     from .ports import ClientCodec, Trace
     from .saved import Saved
 
-AT_DELAY, FLOOR_DELAY = 0.1, 1.0
+AT_DELAY: Final = 0.1
+FLOOR_DELAY: Final = 1.0
 _IDLING = frozenset({State.WAITING, State.GAVE_UP, State.REFUSED})
 _ENDED = frozenset({Code.REPLACED, Code.ENDED})
 _REFUSALS = {code.name.lower(): code for code in Code if 4200 <= code < 4300}
@@ -79,7 +80,8 @@ class ClientMachine:
         trace: "Trace | None" = None,
     ) -> None:
         self._policy = policy
-        self._codec = codec
+        self._encode = codec.encode
+        self._decode = codec.decode
         self._effects: list[Effect] = []
         self._me = Identity(instance, about or {}, saved is not None, self._effects)
         self._clock = Clock()
@@ -147,7 +149,7 @@ class ClientMachine:
             life = self._life.next_deadline()
             at = life if at is None else min(at, life)
         expiry = self._up.outbox.next_expiry()
-        if expiry is not None and self.state is not State.CLOSED:
+        if expiry is not None and self._road.state is not CLOSED:
             at = expiry if at is None else min(at, expiry)
         return None if at is None else self._clock.outside(at)
 
@@ -176,21 +178,17 @@ class ClientMachine:
         (try again after `Room`), ConnectionClosed, TypeError, ValueError.
         """
         now = self._clock.tell(now)
-        if self.state is State.CLOSED:
+        if self._road.state is CLOSED:
             raise ConnectionClosed("this connection was closed: nothing more can be sent on it")
         self._names.check(event, "event")
-        if kind is Kind.PUB:
+        if kind is PUB:
             self._names.check(target, "target")
         if not data:
             raise ValueError("data must be JSON text, not empty")
         if expires_in is not None and not expires_in >= 0:
             raise ValueError(f"expires_in must be seconds from now, not {expires_in!r}")
         expires_at = None if expires_in is None else now + expires_in
-
-        def make(n: int) -> Message:
-            return Message(n, kind, event, data, target=target, expires_at=expires_at, idempotent=idempotent)
-
-        n = self._up.send(make, size_of(event, target, data))
+        n = self._up.send(kind, event, data, target, expires_at, idempotent)
         self._pump()
         return n
 
@@ -208,7 +206,7 @@ class ClientMachine:
         """
         self._clock.tell(now)
         check_channel(channel, "channel")
-        if self.state is State.CLOSED:
+        if self._road.state is CLOSED:
             raise ConnectionClosed("this connection was closed: no channel can be followed on it")
         place = self._places.pop(channel, None)
         if offset is None:
@@ -314,8 +312,8 @@ class ClientMachine:
             return
         self._retry.trusting = proof
         try:
-            frame = self._codec.decode(data)
-            if self.state is State.GREETING:
+            frame = self._decode(data)
+            if self._road.state is GREETING:
                 self._greeted(frame, now)
             else:
                 if proof:
@@ -340,7 +338,7 @@ class ClientMachine:
         for n in numbers:
             self._up.outbox.forgotten(n)
         if self._road.up:
-            self._deadlines.set_default(Due.FLOOR, now + FLOOR_DELAY)
+            self._deadlines.set_default(FLOOR, now + FLOOR_DELAY)
         self._pump()
 
     def remembered(self, session: str | None, now: float) -> None:
@@ -352,7 +350,7 @@ class ClientMachine:
     def tick(self, now: float) -> None:
         """Do what is due. Calling it early or twice does no harm."""
         now = self._clock.tell(now)
-        if self.state is State.CLOSED:
+        if self._road.state is CLOSED:
             return
         self._up.expire(now)
         for due in self._deadlines.pop_due(now):
@@ -465,7 +463,7 @@ class ClientMachine:
         if progress:
             if self._retry.trusting:
                 self._life.progress(now)
-            self._deadlines.set_default(Due.FLOOR, now + FLOOR_DELAY)
+            self._deadlines.set_default(FLOOR, now + FLOOR_DELAY)
         self._pump()
 
     def _answered(self, ours: bool, now: float) -> None:
@@ -491,10 +489,10 @@ class ClientMachine:
 
     def _plan_at(self, now: float) -> None:
         if self._down.untold:
-            self._deadlines.set_default(Due.ACK, now + AT_DELAY)
+            self._deadlines.set_default(ACK, now + AT_DELAY)
 
     def _probe(self, now: float) -> None:
         self._write(Ping(self._life.probe(now)))
 
     def _write(self, frame: Struct) -> None:
-        self._effects.append(Transmit(self._road.link, self._codec.encode(frame)))
+        self._effects.append(Transmit(self._road.link, self._encode(frame)))

@@ -13,14 +13,17 @@ Invariants:
 """
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from msgspec import UNSET, Struct
 
 from .back_off import Retry
-from .cursors import FOLLOWED, Follow, Reader, Take
+from .cursors import Follow, Reader, Take
 from .effects import Arrived, Effect, MoveCursor, Subscribed, Unsubscribed, Volatile
 from .errors import BadFrame
 from .frames import INBOX, At, Cursor, Gap, Msg, No, Now, Ok, Start, Sub, SubStart, Unsub, WelcomeBody
+
+_HAND_OVER: Final = Take.HAND_OVER  # naming a member of an enum costs as much as a call on Python 3.11
 
 
 class Downstream:
@@ -139,12 +142,12 @@ class Downstream:
         if reader is None or reader.is_swamped(self._credit):
             return True
         take = reader.take(frame)
-        if take is Take.HAND_OVER:
+        if take is _HAND_OVER:
             if not self._retry.proven:
                 self._retry.progressed()
             self._effects.append(Arrived(reader.entry(frame)))
             self._check_credit(reader)
-        elif take is Take.DROP and reader.follow in FOLLOWED and reader.said_again(frame.offset):
+        elif take is Take.DROP and reader.followed and reader.said_again(frame.offset):
             self._untold.add(frame.channel)
         elif take is Take.HOLE:
             if frame.channel == INBOX:
@@ -155,7 +158,7 @@ class Downstream:
     def gap(self, frame: Gap) -> None:
         """Take a gap. Raises BadFrame."""
         reader = self._readers.get(frame.channel)
-        if reader is None or reader.follow not in FOLLOWED or reader.is_swamped(self._credit):
+        if reader is None or not reader.followed or reader.is_swamped(self._credit):
             return
         lost = reader.gap(frame.body)
         if lost is not None:
@@ -186,7 +189,7 @@ class Downstream:
         if not reader.handle(epoch, offset, size):
             return
         self._effects.append(MoveCursor(channel, epoch, offset))
-        if reader.follow not in FOLLOWED:
+        if not reader.followed:
             return
         if reader.since_told * 4 >= self._credit or reader.since_told_bytes * 4 >= self._credit_bytes:
             self._tell(reader)

@@ -15,7 +15,7 @@ class Dial(Struct, frozen=True):
     attempt: int
 
 
-class Transmit(Struct, frozen=True):
+class Transmit(Struct, frozen=True, gc=False):
     """Write one text message to the link of this attempt."""
 
     attempt: int
@@ -33,14 +33,14 @@ class Drop(Struct, frozen=True):
     reason: str
 
 
-class Persist(Struct, frozen=True):
+class Persist(Struct, frozen=True, gc=False):
     """Store this message, then call `persisted(n)`. Numbers below `reserved` are used up even after a crash."""
 
     message: Message
     reserved: int
 
 
-class Forget(Struct, frozen=True):
+class Forget(Struct, frozen=True, gc=False):
     """The message is settled; delete its copy on disk, then call `forgotten(n)`: only then the floor passes it."""
 
     n: int
@@ -53,7 +53,7 @@ class Remember(Struct, frozen=True):
     key: str | None
 
 
-class MoveCursor(Struct, frozen=True):
+class MoveCursor(Struct, frozen=True, gc=False):
     """A channel was handled up to here, or begins here: where to go on after a crash."""
 
     channel: str
@@ -67,7 +67,7 @@ class ForgetCursor(Struct, frozen=True):
     channel: str
 
 
-class Settle(Struct, frozen=True):
+class Settle(Struct, frozen=True, gc=False):
     """A message has its definite outcome. `body` is the reply, or the failure, as JSON."""
 
     message: Message
@@ -76,11 +76,11 @@ class Settle(Struct, frozen=True):
     reason: str
 
 
-class Room(Struct, frozen=True):
+class Room(Struct, frozen=True, gc=False):
     """Try again whatever send met OutboxFull, in order: there is room, or the connection was closed."""
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """One entry of a channel, each once and in order."""
 
     channel: str
@@ -90,7 +90,7 @@ class Entry(Struct, frozen=True):
     data: Raw
 
 
-class Lost(Struct, frozen=True):
+class Lost(Struct, frozen=True, gc=False):
     """Entries behind `after` up to and including `to` may be lost (a Gap)."""
 
     channel: str
@@ -100,13 +100,13 @@ class Lost(Struct, frozen=True):
     reason: str
 
 
-class Arrived(Struct, frozen=True):
+class Arrived(Struct, frozen=True, gc=False):
     """Hand this to whoever reads the channel; when it is handled call `handled(channel, …)`."""
 
     item: Entry | Lost
 
 
-class Volatile(Struct, frozen=True):
+class Volatile(Struct, frozen=True, gc=False):
     """A message without offset."""
 
     channel: str

@@ -12,6 +12,7 @@ Invariants:
 """
 
 from enum import Enum
+from typing import Final
 
 from .policy import Heartbeat
 
@@ -21,6 +22,10 @@ class Pulse(Enum):
 
     CALM = "calm"
     PROBING = "probing"
+
+
+_CALM: Final = Pulse.CALM  # naming a member of an enum costs as much as a call on Python 3.11
+_PROBING: Final = Pulse.PROBING
 
 
 class Act(Enum):
@@ -39,7 +44,7 @@ class Liveness:
     def __init__(self, heartbeat: Heartbeat, now: float) -> None:
         self._heartbeat = heartbeat
         self.heard_at: float = now
-        self.pulse: Pulse = Pulse.CALM
+        self.pulse: Pulse = _CALM
         self.t: int = 0
         self._probed_at = now
         self._strict = False
@@ -58,16 +63,16 @@ class Liveness:
     def heard(self, now: float) -> None:
         """Count one complete frame of any kind as life."""
         self.heard_at = now
-        if self.pulse is Pulse.PROBING and not self._strict:
+        if self.pulse is _PROBING and not self._strict:
             if self._calm_since() + self._heartbeat.interval <= now:
                 self._strict = True  # what we wait for is overdue too: the ping under way must be answered
             else:
-                self.pulse = Pulse.CALM
+                self.pulse = _CALM
                 self._fresh = False
 
     def pong(self, t: object, now: float) -> None:
         """Count a pong; only one with the t of our latest ping is proof of the way out."""
-        if t == self.t and self.pulse is Pulse.PROBING:
+        if t == self.t and self.pulse is _PROBING:
             self.progress(now)
 
     def progress(self, now: float) -> None:
@@ -75,7 +80,7 @@ class Liveness:
         self.heard_at = now
         if self._awaiting_since is not None:
             self._awaiting_since = now
-        self.pulse = Pulse.CALM
+        self.pulse = _CALM
         self._fresh = False
 
     def awaiting(self, outstanding: bool, now: float) -> None:
@@ -90,13 +95,13 @@ class Liveness:
 
         While such a ping is out it is only said again: neither its answer nor the verdict is put off.
         """
-        if self.pulse is Pulse.PROBING and self._strict and now < self.next_deadline():
+        if self.pulse is _PROBING and self._strict and now < self.next_deadline():
             return self.t
         return self._ping(now, strict=True)
 
     def next_deadline(self) -> float:
         """When `tick` has something to do."""
-        if self.pulse is Pulse.PROBING:
+        if self.pulse is _PROBING:
             return self._probed_at + self._heartbeat.timeout
         return self._calm_since() + self._heartbeat.interval
 
@@ -105,7 +110,7 @@ class Liveness:
         late = now - self.next_deadline()
         if late < 0:
             return Act.NOTHING
-        if self.pulse is Pulse.CALM:
+        if self.pulse is _CALM:
             self._ping(now, strict=self._calm_since() < self.heard_at)
             return Act.PING
         if late > max(1.0, self._heartbeat.timeout / 2) and not self._fresh:
@@ -120,7 +125,7 @@ class Liveness:
         return min(self.heard_at, self._awaiting_since)
 
     def _ping(self, now: float, *, strict: bool) -> int:
-        self.pulse = Pulse.PROBING
+        self.pulse = _PROBING
         self._probed_at = now
         self._strict = strict
         self.t += 1

@@ -56,6 +56,12 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
+# Naming a member of an enum costs as much as a call on Python 3.11.
+CALL: Final = Kind.CALL
+PUB: Final = Kind.PUB
+HANDLED: Final = Outcome.HANDLED
+
+
 class Message:
     """One numbered message. `data` is JSON text; `target` is the channel of a publication."""
 
@@ -89,6 +95,8 @@ class Outbox:
 
     def __init__(self, limits: OutboxLimits, *, durable: bool = False, first: int = 1) -> None:
         self.limits = limits
+        self._most_messages = limits.messages
+        self._most_stored = limits.bytes
         self.durable = durable
         self.bytes: int = 0
         self._next = first
@@ -138,7 +146,7 @@ class Outbox:
 
     def room(self, size: int) -> bool:
         """Whether one more message of `size` bytes fits."""
-        return len(self._messages) < self.limits.messages and self.bytes + size <= self.limits.bytes
+        return len(self._messages) < self._most_messages and self.bytes + size <= self._most_stored
 
     def make_room(self, size: int) -> list[Message]:
         """Withdraw what the policy allows until `size` bytes fit; raise OutboxFull when they cannot.
@@ -172,13 +180,14 @@ class Outbox:
         """Take over a message that `take_number` numbered, or one restored from disk, in rising order."""
         self._messages[message.n] = message
         self._order.append(message.n)
-        if message.kind is not Kind.CALL:
+        if message.kind is not CALL:
             self._acking.append(message.n)
         self._to_write.append(message.n)
         self.bytes += message.size
         if message.expires_at is not None and not message.written:
             heappush(self._expiries, (message.expires_at, message.n))
-        if max(len(self._order), len(self._acking), len(self._expiries)) > 2 * len(self._messages) + 64:
+        most = 2 * len(self._messages) + 64
+        if len(self._order) > most or len(self._acking) > most or len(self._expiries) > most:
             self._compact()
 
     def take_number(self) -> int:
@@ -305,6 +314,11 @@ class Outbox:
         self._settle(message)
         return message
 
+    @property
+    def can_expire(self) -> bool:
+        """Whether a message that was never written can run out."""
+        return bool(self._expiries)
+
     def next_expiry(self) -> float | None:
         """When the next message never written runs out."""
         return self._expiries[0][0] if self._expiries else None
@@ -381,9 +395,11 @@ class Outbox:
             if not message.written:
                 self._holes[message.n] = None
         self.bytes -= message.size
-        for queue in (self._order, self._to_write):
-            while queue and queue[0] not in messages:
-                queue.popleft()
+        order, to_write = self._order, self._to_write
+        while order and order[0] not in messages:
+            order.popleft()
+        while to_write and to_write[0] not in messages:
+            to_write.popleft()
         if self._expiries:
             self._trim_expiries()
 

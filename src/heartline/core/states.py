@@ -30,6 +30,10 @@ class State(Enum):
     CLOSED = "closed"
 
 
+# Naming a member of an enum costs as much as a call on Python 3.11.
+GREETING: Final = State.GREETING
+CLOSED: Final = State.CLOSED
+
 MOVES: Final[dict[State, frozenset[State]]] = {
     State.IDLE: frozenset({State.DIALLING, State.CLOSED}),
     State.DIALLING: frozenset({State.GREETING, State.WAITING, State.GAVE_UP, State.REFUSED, State.CLOSED}),

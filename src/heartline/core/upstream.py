@@ -16,13 +16,12 @@ from .back_off import Retry
 from .effects import Effect, Forget, Persist, Room, Settle
 from .errors import OutboxFull
 from .frames import Ack, Call, Fail, Pub, Reply, Send, Settled, WelcomeBody
-from .outbox import SPAN, Kind, Message, Outbox, Outcome
+from .outbox import CALL, HANDLED, PUB, SPAN, Kind, Message, Outbox, Outcome, size_of
 
 NUMBER_BLOCK = 1024
 NO_BODY = b"null"
 NAMES = 2600
 """Bytes by which a frame may exceed `Message.size`: two names, escaped, and a long number."""
-_FRAMES: dict[Kind, type[Call] | type[Send]] = {Kind.CALL: Call, Kind.SEND: Send}
 
 
 class Upstream:
@@ -50,11 +49,26 @@ class Upstream:
         self.outbox.restore(list(messages), next_number)
         self._reserved = self.outbox.next_number
 
-    def send(self, message_of: Callable[[int], Message], size: int) -> int:
-        """Queue the message that `message_of(number)` makes and return its number.
+    def send(self, kind: Kind, event: str, data: bytes, target: str, expires_at: float | None, idempotent: bool) -> int:
+        """Queue a message and return its number.
 
         Raises OutboxFull, and then announces `Room`; ValueError when there can never be room.
         """
+        outbox = self.outbox
+        size = size_of(event, target, data)
+        if not outbox.room(size):
+            self._make_room(size)
+        message = Message(
+            outbox.take_number(), kind, event, data, target=target, expires_at=expires_at, idempotent=idempotent
+        )
+        outbox.add(message)
+        if outbox.durable:
+            if message.n >= self._reserved:
+                self._reserved = message.n + NUMBER_BLOCK
+            self._effects.append(Persist(message, self._reserved))
+        return message.n
+
+    def _make_room(self, size: int) -> None:
         try:
             dropped = self.outbox.make_room(size)
         except OutboxFull:
@@ -62,13 +76,6 @@ class Upstream:
             raise
         for old in dropped:
             self._end(old, Outcome.EXPIRED, NO_BODY, "dropped from a full outbox")
-        message = message_of(self.outbox.take_number())
-        self.outbox.add(message)
-        if self.outbox.durable:
-            if message.n >= self._reserved:
-                self._reserved = message.n + NUMBER_BLOCK
-            self._effects.append(Persist(message, self._reserved))
-        return message.n
 
     def pump(self) -> None:
         """Write what the window lets through."""
@@ -103,7 +110,7 @@ class Upstream:
         """Settle sends and publications, and calls whose answer is gone; whether that was progress."""
         settled = self.outbox.ack(frame.n)
         for message in settled:
-            self._end(message, Outcome.HANDLED, NO_BODY, "")
+            self._end(message, HANDLED, NO_BODY, "")
         unanswered = self.outbox.unanswered(frame.n)
         for message in unanswered:
             self._end(message, Outcome.UNKNOWN, NO_BODY, "the server no longer has its answer")
@@ -111,7 +118,7 @@ class Upstream:
 
     def reply(self, frame: Reply) -> bool:
         """Settle a call; whether that was progress."""
-        return self._settle(frame.n, Outcome.HANDLED, bytes(frame.data), "")
+        return self._settle(frame.n, HANDLED, bytes(frame.data), "")
 
     def fail(self, frame: Fail) -> bool:
         """Settle any message as rejected; whether that was progress."""
@@ -119,6 +126,8 @@ class Upstream:
 
     def expire(self, now: float) -> None:
         """Settle what ran out unsent."""
+        if not self.outbox.can_expire:
+            return
         for message in self.outbox.expire(now):
             self._end(message, Outcome.EXPIRED, NO_BODY, "ran out before it could be sent")
 
@@ -166,6 +175,9 @@ class Upstream:
 
 def _frame_of(message: Message) -> Call | Send | Pub:
     data = Raw(message.data)
-    if message.kind is Kind.PUB:
+    kind = message.kind
+    if kind is CALL:
+        return Call(message.n, message.event, data)
+    if kind is PUB:
         return Pub(message.n, message.target, message.event, data)
-    return _FRAMES[message.kind](message.n, message.event, data)
+    return Send(message.n, message.event, data)
