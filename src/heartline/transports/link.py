@@ -19,6 +19,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import picows.picows as picows  # not its names: link.pxd says the same to Cython
@@ -51,6 +52,7 @@ JOIN_LIMIT = 1 << 16  # joined bytes that are written before the turn ends
 
 _TEXT: Any = 1  # picows.WSMsgType.TEXT, and RFC 6455 §5.2
 _NO_HEADERS: CIMultiDict[str] = CIMultiDict()
+_ENDED = SimpleNamespace(done=lambda: True)  # stands for a future on which nobody waits
 
 # Values of `_seen` that are no turn.
 _NEVER = -1
@@ -109,7 +111,7 @@ class Link(picows.WSListener):
         self._plain = False  # open, and between messages: a whole text frame is a message
         self.congested = False
         self._seen = _NEVER  # the turn in which something was written last
-        self._joined: list[bytes] = []
+        self._joined: list[bytes] | None = None
         self._joined_bytes = 0
         self._assembler: Assembler | None = None
         self._close_timer: asyncio.TimerHandle | None = None
@@ -143,7 +145,7 @@ class Link(picows.WSListener):
         if self._state is LinkState.OPEN:
             self._go(LinkState.CLOSING)
         if self._state is LinkState.CLOSING:
-            self._joined = []
+            self._joined = None
             self._joined_bytes = 0
             self._transport.abort()
 
@@ -181,11 +183,13 @@ class Link(picows.WSListener):
                 turn.arm()
             self._write(wire)
             return
-        if not self._joined:
+        if self._joined is None:
+            self._joined = [wire]
             turn.dirty.append(self)
             if not turn.due:
                 turn.arm()
-        self._joined.append(wire)
+        else:
+            self._joined.append(wire)
         self._joined_bytes += len(wire)
         if self._joined_bytes >= JOIN_LIMIT:
             self.flush()
@@ -193,8 +197,8 @@ class Link(picows.WSListener):
     def flush(self) -> None:
         """Write what is joined."""
         joined = self._joined
-        if joined:
-            self._joined = []
+        if joined is not None:
+            self._joined = None
             self._joined_bytes = 0
             self._write(joined[0] if len(joined) == 1 else b"".join(joined))
 
@@ -258,7 +262,7 @@ class Link(picows.WSListener):
             return
         on_read_end = self._on_read_end
         if frame.last_in_buffer:
-            if not self._joined:
+            if self._joined is None:
                 self._seen = _IN_CALLBACK
         elif on_read_end is None:
             self._seen = self._turn.number  # more is coming in this turn: join the answers from the first on
@@ -270,7 +274,7 @@ class Link(picows.WSListener):
                 on_read_end()
         except Exception:  # noqa: BLE001  # logged there
             self._handler_raised("on_message")
-        if not self._joined:
+        if self._joined is None:
             self._seen = _NEVER
 
     def _end_read(self) -> None:
@@ -340,7 +344,7 @@ class Link(picows.WSListener):
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
-        self._joined = []
+        self._joined = None
         self._joined_bytes = 0
         self._assembler = None
         self.congested = False
@@ -482,6 +486,8 @@ def _let_rest(transport: picows.WSTransport) -> None:
     try:
         transport._write_buffer = picows.MemoryBuffer(0)  # type: ignore[attr-defined]  # both are not in its stubs
         transport.request = transport.response = None  # type: ignore[assignment, misc]
+        transport.listener_proxy = None  # type: ignore[attr-defined]  # it measures round trips, which we do not
+        transport.disconnected_future = _ENDED  # type: ignore[attr-defined]
     except AttributeError:
         for head in (transport.request, transport.response):
             head.headers = _NO_HEADERS

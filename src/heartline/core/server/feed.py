@@ -99,9 +99,9 @@ class Feed:
     def __init__(self, link: "ServerLink", limits: ServerLimits) -> None:
         self.link: ServerLink = link
         self._limits = limits
-        self._turns: list[Subscription] = []
+        self._turns: list[Subscription] | None = None
         self._reading: Subscription | None = None
-        self._starved: dict[Subscription, None] = {}
+        self._starved: dict[Subscription, None] | None = None
         self.present: dict[str, None] = {}
         self.inbox: Subscription | None = None
         self.by_channel: dict[str, Subscription] = {}
@@ -152,7 +152,8 @@ class Feed:
 
     def _end(self, subscription: Subscription) -> None:
         subscription.go(Flow.ENDED)
-        self._starved.pop(subscription, None)
+        if self._starved is not None:
+            self._starved.pop(subscription, None)
         self._give_back(subscription.flight, subscription.flight_bytes)
         if subscription.tail is not None:
             self.link.node.unfollow(subscription)
@@ -162,8 +163,7 @@ class Feed:
 
     def end_all(self) -> None:
         """The link is gone."""
-        self._turns.clear()
-        self._starved.clear()
+        self._turns = self._starved = None
         for subscription in self.subscriptions():
             self._end(subscription)
         self.inbox = None
@@ -272,13 +272,20 @@ class Feed:
         if subscription.wanted:
             return
         if not self.lets(subscription, 1, subscription.need):
-            self._starved[subscription] = None
+            self._starve(subscription)
             return
         subscription.wanted = True
-        if subscription.r == 0:
+        if self._turns is None:
+            self._turns = [subscription]
+        elif subscription.r == 0:
             self._turns.insert(0, subscription)
         else:
             self._turns.append(subscription)
+
+    def _starve(self, subscription: Subscription) -> None:
+        if self._starved is None:
+            self._starved = {}
+        self._starved[subscription] = None
 
     def read_on(self) -> None:
         """Read the next piece for whoever's turn it is; one at a time."""
@@ -288,7 +295,7 @@ class Feed:
             if subscription.flow is not Flow.BEHIND:
                 continue
             if not self.lets(subscription, 1, subscription.need):
-                self._starved[subscription] = None
+                self._starve(subscription)
                 continue
             subscription.go(Flow.READING)
             self._reading = subscription
@@ -319,7 +326,7 @@ class Feed:
         if not self.in_flight:
             self.link.life.awaiting(False, self.link.node.now)
         if self._starved and count:
-            starved, self._starved = self._starved, {}
+            starved, self._starved = self._starved, None
             for subscription in starved:
                 if subscription.flow is Flow.BEHIND:
                     self.want(subscription)
@@ -345,7 +352,7 @@ class Feed:
             self._new_epoch(subscription, piece)
             subscription.fall_behind()
             return True
-        subscription.epoch = epoch or piece.epoch  # the same text: the one that is kept anyway
+        subscription.epoch = epoch if subscription.r == 0 and epoch else piece.epoch  # of an inbox the copy kept anyway
         subscription.sent = offset
         self._ok(subscription, offset)
         return False

@@ -158,7 +158,7 @@ class Session:
         self.writing: int = 0
         self.revision: int = 0
         self.saved_revision: int = 0
-        self.held: list[tuple[int, bytes, int]] = []
+        self.held: list[tuple[int, bytes, int]] | None = None
 
     # accepting
 
@@ -289,7 +289,7 @@ class Session:
         """A newer link takes this session over: what was to be said to the older one is said again after welcome."""
         self.generation += 1
         self.instance = instance
-        self.held.clear()
+        self.held = None
         self.acked = 0
         self.unacked = max(self.unacked, self.done)
         if floor > self.floor:
@@ -303,7 +303,7 @@ class Session:
 
     def answers(self) -> list[bytes]:
         """Everything to be said again after welcome, in the order of numbers; what is not saved yet comes later."""
-        later = {n for _, _, n in self.held}
+        later = set() if self.held is None else {n for _, _, n in self.held}
         return [self.results[n] for n in sorted(self.results) if n not in later]
 
     def hand_over(self) -> None:
@@ -355,6 +355,8 @@ class Session:
         """The record of this revision is written: what waited for it may be said."""
         self.saved_revision = max(self.saved_revision, revision)
         held, link = self.held, self.link
+        if held is None:
+            return
         ready = 0
         while ready < len(held) and held[ready][0] <= self.saved_revision:
             if link is not None:
@@ -370,6 +372,8 @@ class Session:
 
     def _say(self, payload: bytes, n: int = 0) -> None:
         if self.durable and (self.held or self.revision > self.saved_revision):
+            if self.held is None:
+                self.held = []
             self.held.append((self.revision, payload, n))
         elif self.link is not None:
             self.link.say(payload)

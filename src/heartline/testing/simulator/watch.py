@@ -338,7 +338,7 @@ class ServerWatch(SideWatch):
         sim = self.sim
         if len(session.results) > SPAN or len(session.pending) > SPAN or len(session.ended) > SPAN:
             raise Violation("bounded", f"session {session.id} keeps more than {SPAN} results or messages")
-        if len(session.held) > 4 * SPAN + 50:
-            raise Violation("bounded", f"session {session.id} holds back {len(session.held)} frames")
+        if len(session.held or ()) > 4 * SPAN + 50:
+            raise Violation("bounded", f"session {session.id} holds back {len(session.held or ())} frames")
         if session.link is None and session.id not in sim.node.detached:
             raise Violation("bounded", f"session {session.id} has no link and no end")
