@@ -16,8 +16,9 @@ from typing import Any, TypeAlias, get_type_hints
 from heartline.core import effects
 from heartline.core.names import check_name
 
-from .items import Decode, Gap, Volatile, convert, decode, decoder_of
+from .items import Gap, Volatile
 from .lane import Lane
+from .reading import Decode, convert, decode, decoder_of
 
 _logger = logging.getLogger("heartline.client")
 

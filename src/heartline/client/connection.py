@@ -13,16 +13,19 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from msgspec import DecodeError
+
 from heartline.core.errors import HeartlineError
-from heartline.core.outbox import Kind
+from heartline.core.outbox import CALL, PUB, SEND
 from heartline.core.states import State
 from heartline.transports.clock import now
 
-from .items import Gap, Since, convert, decode, decoder_of
+from .items import Gap, Since
 from .lane import Lane
 from .options import Options
 from .outgoing import KEPT, Marks, Speller, check_seconds, checked_marks
-from .receipt import Receipt, Restored
+from .reading import convert, decoder_of, plain, unexpected
+from .receipt import Receipt, Restored, error_of
 from .shell import Shell
 from .states import StateChange, StateWatch
 from .subscription import Subscription
@@ -52,6 +55,7 @@ class Connection:
 
     def __init__(self, options: Options) -> None:
         self._shell = Shell(options)
+        self._outcomes = self._shell.outcomes
         self._speller = Speller(options)
         self._starting = asyncio.Lock()
 
@@ -156,7 +160,7 @@ class Connection:
     @property
     def restored(self) -> list[Restored]:
         """Receipts of the messages that an earlier process left in the file, oldest first; empty before `start`."""
-        return list(self._shell.outcomes.restored)
+        return list(self._outcomes.restored)
 
     async def connected(self, timeout: float | None = None) -> None:
         """Wait until messages flow. Raises TimeoutError, `GaveUp`, and what refused the connection."""
@@ -166,7 +170,7 @@ class Connection:
     async def settled(self, timeout: float | None = None) -> None:
         """Wait until every message has its outcome. Raises TimeoutError, `GaveUp`, and what refused the connection."""
         async with asyncio.timeout(timeout):
-            await self._shell.outcomes.all_settled()
+            await self._outcomes.all_settled()
 
     def watch(self) -> StateWatch:
         """Iterate over state changes from now on. It ends when the connection is closed; the last 64 are kept."""
@@ -238,12 +242,25 @@ class Connection:
         dropped, closed before), `RequestTimeout` (sent, may still be handled), `OutcomeUnknown`, `OutboxFull`,
         `UnexpectedData` (handled, but the reply does not fit `type`), and what closed or refused the connection.
         """
-        self._check_started()
-        check_seconds("timeout", timeout)
-        out = self._speller.message(Kind.CALL, event, data, channel, delivery)
-        decoder = decoder_of(type)
-        reply = await self._shell.outcomes.request(out, timeout)
-        return decode("the reply to " + repr(event), decoder, reply)
+        if self._shell.loop is None:
+            self._check_started()
+        if timeout is not None:
+            check_seconds("timeout", timeout)
+        outcomes = self._outcomes
+        out = self._speller.message(CALL, event, data, channel, delivery)
+        decoder = plain if type is None else decoder_of(type)
+        n, future = outcomes.request(out, timeout) or await outcomes.request_later(out, timeout)
+        try:
+            reply = await future
+        except asyncio.CancelledError:
+            outcomes.take_back(n)
+            raise
+        if isinstance(reply, bytes):
+            try:
+                return decoder(reply)
+            except (DecodeError, RecursionError) as error:
+                raise unexpected(f"the reply to {event!r}", error) from None
+        raise reply if isinstance(reply, HeartlineError) else error_of(reply)
 
     async def send(
         self,
@@ -264,8 +281,9 @@ class Connection:
         `OutboxError` when it was closed before the message could be stored, and what closed or refused the connection.
         """
         self._check_started(marks)
-        out = self._speller.message(Kind.SEND, event, data, channel, delivery, expires=expires, marks=marks)
-        return await self._shell.outcomes.send(out)
+        out = self._speller.message(SEND, event, data, channel, delivery, expires, marks)
+        outcomes = self._outcomes
+        return await outcomes.send(out) if outcomes.waits else outcomes.send_nowait(out)
 
     def send_nowait(
         self,
@@ -282,8 +300,8 @@ class Connection:
         `await receipt.stored()` waits until a durable outbox has it.
         """
         self._check_started(marks)
-        out = self._speller.message(Kind.SEND, event, data, channel, delivery, expires=expires, marks=marks)
-        return self._shell.outcomes.send_nowait(out)
+        out = self._speller.message(SEND, event, data, channel, delivery, expires, marks)
+        return self._outcomes.send_nowait(out)
 
     async def publish(
         self,
@@ -297,8 +315,9 @@ class Connection:
     ) -> Receipt:
         """Add an entry to a channel, if the server lets us. Otherwise as `send`."""
         self._check_started(marks)
-        out = self._speller.message(Kind.PUB, event, data, channel, delivery, expires=expires, marks=marks)
-        return await self._shell.outcomes.send(out)
+        out = self._speller.message(PUB, event, data, channel, delivery, expires, marks)
+        outcomes = self._outcomes
+        return await outcomes.send(out) if outcomes.waits else outcomes.send_nowait(out)
 
     def publish_nowait(
         self,
@@ -312,8 +331,8 @@ class Connection:
     ) -> Receipt:
         """As `publish`, from code that cannot wait, like `send_nowait`."""
         self._check_started(marks)
-        out = self._speller.message(Kind.PUB, event, data, channel, delivery, expires=expires, marks=marks)
-        return self._shell.outcomes.send_nowait(out)
+        out = self._speller.message(PUB, event, data, channel, delivery, expires, marks)
+        return self._outcomes.send_nowait(out)
 
     @property
     def marks(self) -> dict[str, str]:
@@ -395,7 +414,7 @@ class Connection:
         error = shell.states.refusal() if self.state is State.CLOSED else None
         if error is not None:
             raise error
-        feed = shell.follow(channel, since, args)
+        feed = shell.follow(channel, since, decoder, args)
         if callback is not None:
             feed.lane = Lane(
                 lambda _item: f"the callback of {channel!r}",
@@ -403,7 +422,7 @@ class Connection:
                 feed.handled,
                 shell.tasks,
             )
-        subscription = Subscription[Any](feed, decoder, self, shell.states.dead_end, shell.unfollow, shell.dropped)
+        subscription = Subscription[Any](feed, self, shell.states.dead_end, shell.unfollow, shell.dropped)
         shell.run()
         return subscription
 

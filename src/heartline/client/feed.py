@@ -10,6 +10,7 @@ Invariants:
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Any, Final
 
 from msgspec import json
 
@@ -18,26 +19,33 @@ from heartline.core.effects import Entry, Lost, Subscribed, Unsubscribed
 from heartline.core.errors import HeartlineError, SubscriptionRefused
 from heartline.transports.clock import now
 
-from .items import Cursor
+from .items import Cursor, Gap
+from .items import Entry as Item
 from .lane import Lane
+from .reading import Decode, convert
 from .receipt import Wake, wake
 
-_OVERHEAD = 64  # of an entry's frame beside its data: what counts against the credit
+_OVERHEAD: Final = 64  # of an entry's frame beside its data: what counts against the credit
+_Entry: Final = Entry
+_now: Final = now
 
 
 class Feed:
-    """One channel. `run_soon` has what the machine wants carried out."""
+    """One channel. `run_soon` has what the machine wants carried out; `decode` is what its entries are to be."""
 
     __slots__ = (
+        "_epoch",
         "_machine",
+        "_offset",
         "_run_soon",
         "_state",
         "args",
         "channel",
         "closed",
-        "cursor",
+        "decode",
         "granted",
         "held",
+        "iterated",
         "lane",
         "queue",
         "refused",
@@ -45,10 +53,15 @@ class Feed:
     )
 
     def __init__(
-        self, channel: str, cursor: Cursor | None, machine: ClientMachine, run_soon: Callable[[], None]
+        self,
+        channel: str,
+        cursor: Cursor | None,
+        machine: ClientMachine,
+        run_soon: Callable[[], None],
+        decode: Decode,
     ) -> None:
         self.channel: str = channel
-        self.cursor = cursor
+        self.decode: Decode = decode
         self.args: object = None
         self.queue: deque[Entry | Lost] = deque()
         self.held: Entry | Lost | None = None
@@ -60,6 +73,23 @@ class Feed:
         self._machine = machine
         self._run_soon = run_soon
         self._state: bytes | None = None
+        self._epoch: str | None = None
+        self._offset: int = 0
+        self.iterated: bool = False
+        """somebody waits for the next item"""
+        self.cursor = cursor
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """Up to where it was handled; None: not known."""
+        return None if self._epoch is None else Cursor(self._epoch, self._offset)
+
+    @cursor.setter
+    def cursor(self, cursor: Cursor | None) -> None:
+        if cursor is None:
+            self._epoch = None
+        else:
+            self._epoch, self._offset = cursor.epoch, cursor.offset
 
     @property
     def state(self) -> object:
@@ -70,37 +100,64 @@ class Feed:
         """The server follows the channel for us."""
         self.granted = True
         self._state = effect.state
-        if self.cursor is None:
+        if self._epoch is None:
             self.cursor = Cursor(effect.epoch, effect.offset)
         self.wake()
 
+    def take(self) -> Item[Any] | Gap | None:
+        """The next item for who iterates, None: not yet. The one before counts as handled.
+
+        Raises UnexpectedData for one that does not fit, and RuntimeError.
+        """
+        if self.lane is not None:
+            raise RuntimeError(f"{self.channel!r} has a callback, it cannot be iterated as well")
+        if self.iterated:
+            raise RuntimeError(f"two tasks iterate over {self.channel!r}: use one, and share what it gets")
+        held = self.held
+        if held is not None:
+            self.held = None
+            self.handled(held)
+        if not self.queue:
+            return None
+        item = self.held = self.queue.popleft()
+        return convert(item, self.decode)
+
     def handled(self, item: Entry | Lost) -> None:
         """The application is done with an item."""
-        if isinstance(item, Entry):
-            self.cursor = Cursor(item.epoch, item.offset)
-            self._machine.handled(self.channel, item.epoch, item.offset, len(item.data) + _OVERHEAD, now())
+        if isinstance(item, _Entry):
+            offset, size = item.offset, len(item.data) + _OVERHEAD
         else:
-            self.cursor = Cursor(item.epoch, item.to)
-            self._machine.handled(self.channel, item.epoch, item.to, _OVERHEAD, now())
+            offset, size = item.to, _OVERHEAD
+        epoch = self._epoch = item.epoch
+        self._offset = offset
+        self._machine.handled(self.channel, epoch, offset, size, _now())
         self._run_soon()
 
-    def wake(self, error: Callable[[], HeartlineError | None] = lambda: None) -> None:
+    def arrived(self, item: Entry | Lost) -> None:
+        """An item came, for who iterates."""
+        self.queue.append(item)
+        if self.waiting:
+            waiting, self.waiting = self.waiting, []
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    def wake(self, error: Callable[[], HeartlineError | None] | None = None) -> None:
         """Let everybody who waits look again, or raise."""
         if self.waiting:
             waiting, self.waiting = self.waiting, []
-            wake(waiting, error)
+            wake(waiting, error or _no_error)
 
-    async def wait(self) -> None:
-        """Wait until something happened; raise what it was."""
+    def waiter(self) -> Wake:
+        """What is done when something happened, with an error or None; to be given to `waited` then."""
         future: Wake = asyncio.get_running_loop().create_future()
         self.waiting.append(future)
-        try:
-            error = await future
-        finally:
-            if future in self.waiting:
-                self.waiting.remove(future)
-        if error is not None:
-            raise error
+        return future
+
+    def waited(self, future: Wake) -> None:
+        """Nobody waits on this one any more."""
+        if future in self.waiting:
+            self.waiting.remove(future)
 
     def refuse(self, effect: Unsubscribed) -> None:
         """The server refused the channel or took it away."""
@@ -128,3 +185,7 @@ class Feed:
         self.held = None
         if self.lane is not None:
             self.lane.close()
+
+
+def _no_error() -> None:
+    """Look again."""

@@ -11,7 +11,7 @@ Invariants:
 
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
@@ -23,23 +23,13 @@ from heartline.dialects.spec import Dialect
 from heartline.transports.api import Socket
 from heartline.transports.clock import now
 
-from .links import SILENT_ENDS, Link, Owner, mute
+from .links import SILENT_ENDS, Link, mute
+
+if TYPE_CHECKING:
+    from .shell import Shell
 
 FIRST_OF_NOBODY = 4000
 """From here on a close code means what its server means by it, which we do not know."""
-
-
-class ForeignOwner(Owner, Protocol):
-    """What a dialect needs of the shell."""
-
-    def args_of(self, channel: str) -> object:
-        """What a channel is subscribed with, UNSET for nothing."""
-
-    def keep(self, kept: Mapping[str, Any]) -> None:
-        """Store what a login gave, if there is a place."""
-
-    def trace(self, what: str, details: dict[str, object]) -> None:
-        """Report something that matters."""
 
 
 class Foreign:
@@ -51,7 +41,7 @@ class Foreign:
         )
         self.link: ForeignLink | None = None
         self._kept = self.translator.kept
-        self.owner: ForeignOwner | None = None
+        self.owner: Shell | None = None
 
     def make_link(self, attempt: int, login: Raw) -> "ForeignLink":
         """One attempt."""
@@ -112,12 +102,11 @@ class Foreign:
 class ForeignLink(Link):
     """One attempt at a foreign server."""
 
-    __slots__ = ("_flushing", "_foreign", "_owner_of_dialect")
+    __slots__ = ("_flushing", "_foreign")
 
-    def __init__(self, attempt: int, login: Raw, owner: ForeignOwner, foreign: Foreign) -> None:
+    def __init__(self, attempt: int, login: Raw, owner: "Shell", foreign: Foreign) -> None:
         super().__init__(attempt, login, owner)
         self._foreign = foreign
-        self._owner_of_dialect = owner
         self._flushing = False
 
     def on_open(self, socket: Socket) -> None:
@@ -127,7 +116,7 @@ class ForeignLink(Link):
         self.send = self._up
         self._foreign.link = self
         self._machine.opened(self.attempt, now(), self.login)
-        self._run()
+        self._owner.run()
 
     def _up(self, payload: bytes) -> None:
         """One frame of the machine."""
@@ -141,7 +130,7 @@ class ForeignLink(Link):
         at = now()
         self._machine.alive(self.attempt, at)
         if not self._foreign.heard(data, at):
-            self._owner_of_dialect.trace("client.not_understood", {"bytes": len(data)})
+            self._owner.trace("client.not_understood", {"bytes": len(data)})
         self.flush(proof=True)
 
     def on_binary(self, data: bytes) -> None:
@@ -161,7 +150,7 @@ class ForeignLink(Link):
         reason = reason or SILENT_ENDS.get(code, "")
         kind = CodeClass.RETRY if code >= FIRST_OF_NOBODY else None
         self._machine.lost(self.attempt, code, reason, now(), kind=kind)
-        self._run()
+        self._owner.run()
 
     def leave(self, code: int, reason: str) -> None:
         """Say goodbye in the server's words, if we leave on purpose."""
@@ -195,7 +184,7 @@ class ForeignLink(Link):
                     self._do(output, proof)
         finally:
             self._flushing = False
-        self._run()
+        self._owner.run()
 
     def _do(self, output: Output, proof: bool) -> None:
         match output:

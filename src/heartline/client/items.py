@@ -1,22 +1,10 @@
-"""What arrives: entries and gaps of channels, volatile messages; and the places in a channel.
+"""What arrives: entries and gaps of channels, volatile messages; and the places in a channel."""
 
-Invariants:
-- an error about data names where it does not fit and never repeats the data (test_unexpected_data_names_the_place).
-"""
+from typing import Generic, Literal, TypeAlias, TypeVar
 
-import re
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
-
-from msgspec import DecodeError, Raw, Struct, json
-
-from heartline.core import effects
-from heartline.core.errors import UnexpectedData
+from msgspec import Raw, Struct
 
 T = TypeVar("T")
-Decode = Callable[[Raw | bytes], Any]
-_QUOTED = r"'[^']*'"
 
 
 class Cursor(Struct, frozen=True):
@@ -84,52 +72,3 @@ class Volatile(Struct, Generic[T], frozen=True):
     event: str
     data: T
     raw: Raw
-
-
-def decoder_of(wanted: Any) -> Decode:
-    """What makes `wanted` out of JSON; None: plain values. Raises TypeError for types that no JSON can be."""
-    if wanted is None:
-        return json.decode
-    try:
-        hash(wanted)
-    except TypeError:
-        return _new_decoder(wanted)
-    return _known_decoder(wanted)
-
-
-def decode(what: str, decoder: Decode, data: Raw | bytes) -> Any:
-    """Data as its reader wants it. Raises UnexpectedData; `what` begins its text."""
-    try:
-        return decoder(data)
-    except (DecodeError, RecursionError) as error:
-        raise unexpected(what, error) from None
-
-
-def convert(item: effects.Entry | effects.Lost, decoder: Decode) -> Entry[Any] | Gap:
-    """An item as the application sees it. Raises UnexpectedData."""
-    if isinstance(item, effects.Lost):
-        return Gap(item.channel, item.epoch, item.after, item.to, item.reason)
-    try:
-        data = decoder(item.data)
-    except (DecodeError, RecursionError) as error:
-        what = f"entry {item.offset} of {item.channel!r} ({item.event!r})"
-        raise unexpected(what, error) from None
-    return Entry(item.channel, item.epoch, item.offset, item.event, data, item.data)
-
-
-def unexpected(what: str, error: Exception) -> UnexpectedData:
-    """The error for data that does not fit."""
-    text = str(error)
-    if "nvalid" in text and "value" in text:  # msgspec quotes the value then
-        text = re.sub(_QUOTED, "…", text)
-    return UnexpectedData(f"{what} does not fit the type asked for: {text[:200]}")
-
-
-def _new_decoder(wanted: Any) -> Decode:
-    try:
-        return json.Decoder(wanted).decode
-    except TypeError as error:
-        raise TypeError(f"type: {error}") from None
-
-
-_known_decoder = lru_cache(maxsize=512)(_new_decoder)

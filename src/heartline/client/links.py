@@ -1,84 +1,62 @@
-"""Sockets of one connection: dialling them, and telling the shell what happens on them.
+"""What the socket of one attempt says, told to the machine.
 
-Invariants:
-- one dial at a time, and none whose result nobody wants is left running (test_closing_leaves_nothing);
-- the login is asked for each link, before it is dialled (test_login_is_called_for_each_link);
-- a socket that was left says nothing any more (test_a_link_that_was_left_is_mute).
+Invariant: a socket that was left says nothing any more (test_a_link_that_was_left_is_mute).
 """
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw
 
 from heartline.core.client import ClientMachine
 from heartline.core.codes import Code
 from heartline.transports.clock import now
-from heartline.transports.plain import DialError
-
-from .lane import current_task
-from .options import Options, ask, login_payload
 
 if TYPE_CHECKING:
     from heartline.transports.api import Socket
 
-_logger = logging.getLogger("heartline.client")
+    from .shell import Shell
 
-_T = TypeVar("_T")
-
-
-class Owner(Protocol):
-    """What a link needs of the shell."""
-
-    machine: ClientMachine
-
-    def run(self) -> None:
-        """Carry out what the machine wants."""
-
-    def gone(self, link: "Link") -> None:
-        """The socket is gone."""
+_now: Final = now
 
 
 class Link:
     """One attempt: a `LinkHandler` that passes everything on to the machine."""
 
-    __slots__ = ("_machine", "_owner", "_run", "attempt", "login", "opened", "send", "socket")
+    __slots__ = ("_machine", "_owner", "attempt", "login", "opened", "send", "socket")
 
-    def __init__(self, attempt: int, login: Raw, owner: Owner) -> None:
+    def __init__(self, attempt: int, login: Raw, owner: "Shell") -> None:
         self.attempt: int = attempt
         self.login: Raw = login
         self.opened: bool = False
         self.socket: Socket | None = None
         self.send: Callable[[bytes], None] = mute
         self._owner = owner
-        self._machine = owner.machine
-        self._run = owner.run
+        self._machine: ClientMachine = owner.machine
 
     def on_open(self, socket: "Socket") -> None:
         """Introduce ourselves."""
         self.opened = True
         self.socket = socket
         self.send = socket.send
-        self._machine.opened(self.attempt, now(), self.login)
-        self._run()
+        self._machine.opened(self.attempt, _now(), self.login)
+        self._owner.run()
 
     def on_message(self, data: bytes) -> None:
         """One frame."""
-        self._machine.received(self.attempt, data, now())
-        self._run()
+        self._machine.received(self.attempt, data, _now())
+        self._owner.run()
 
     def on_binary(self, data: bytes) -> None:
         """Nobody speaks binary here (PROTOCOL 1.2)."""
         self.leave(Code.UNSUPPORTED_DATA, "heartline.1 is text")
-        self._machine.lost(self.attempt, Code.WEBSOCKET_ERROR, "the server sent a binary message", now())
-        self._run()
+        self._machine.lost(self.attempt, Code.WEBSOCKET_ERROR, "the server sent a binary message", _now())
+        self._owner.run()
 
     def on_activity(self) -> None:
         """A ping or pong of the WebSocket itself."""
-        self._machine.alive(self.attempt, now())
-        self._run()
+        self._machine.alive(self.attempt, _now())
+        self._owner.run()
 
     def on_writable(self) -> None:
         """Nothing: the window bounds what is under way."""
@@ -87,8 +65,8 @@ class Link:
         """The socket is gone."""
         self.send = mute
         self._owner.gone(self)
-        self._machine.lost(self.attempt, code, reason or SILENT_ENDS.get(code, ""), now())
-        self._run()
+        self._machine.lost(self.attempt, code, reason or SILENT_ENDS.get(code, ""), _now())
+        self._owner.run()
 
     def leave(self, code: int, reason: str) -> None:
         """Say goodbye; what it still says does not matter."""
@@ -106,97 +84,4 @@ def mute(_payload: bytes) -> None:
     """Say nothing: the link is not open or was left."""
 
 
-SILENT_ENDS = {1005: "the server closed without a reason", 1006: "the connection was lost"}
-
-
-class _SourceFailed(Exception):
-    """The application's own function for the login or the headers raised."""
-
-
-async def _from_source(what: str, value: Awaitable[_T]) -> _T:
-    try:
-        return await value
-    except Exception as error:
-        _logger.debug("%s= raised", what, exc_info=True)
-        raise _SourceFailed(f"{what}: {type(error).__name__}: {error}") from error
-
-
-class Dialler:
-    """The one dial that is under way."""
-
-    def __init__(
-        self,
-        options: Options,
-        owner: Owner,
-        make_link: Callable[[int, Raw], Link],
-        links: dict[int, Link],
-        tasks: set[asyncio.Task[None]],
-    ) -> None:
-        self._options = options
-        self._owner = owner
-        self._make_link = make_link
-        self._links = links
-        self._tasks = tasks
-        self._attempt = 0
-        self._task: asyncio.Task[None] | None = None
-        self.last_status: int | None = None
-
-    def start(self, attempt: int) -> None:
-        """Dial."""
-        self._attempt = attempt
-        self.last_status = None
-        self._task = asyncio.get_running_loop().create_task(self._dial(attempt))
-        self._tasks.add(self._task)
-        self._task.add_done_callback(self._tasks.discard)
-
-    def stop(self, attempt: int) -> None:
-        """Dial no longer."""
-        task, self._task = self._task, None
-        if attempt == self._attempt:
-            self._attempt = 0
-            if task is not None and task is not current_task():
-                task.cancel()
-
-    async def _dial(self, attempt: int) -> None:
-        try:
-            await self._open(attempt)
-        except DialError as error:
-            self.last_status = error.status
-            self._failed(attempt, error.reason, fatal=not error.retryable)
-        except ValueError as error:  # headers that a function gave, a URL the transport will not have
-            self._failed(attempt, str(error), fatal=True)
-        except asyncio.CancelledError:
-            task = current_task()
-            if task is None or task.cancelling():
-                raise
-            self._failed(attempt, "the login was cancelled")
-        except _SourceFailed as error:
-            self._failed(attempt, str(error))
-
-    async def _open(self, attempt: int) -> None:
-        from heartline.transports import dial  # picows is loaded when it is needed
-
-        options = self._options
-        login = await _from_source("login", login_payload(options.login))
-        headers = await _from_source("headers", ask(options.headers))
-        if self._attempt != attempt:
-            return
-        link = self._links[attempt] = self._make_link(attempt, login)
-        try:
-            await dial(
-                options.url,
-                link,
-                headers=headers,
-                ssl=options.ssl,
-                proxy=options.proxy,
-                subprotocols=options.subprotocols,
-                timeout=options.policy.connect_timeout,
-                limits=options.limits,
-            )
-        finally:
-            if not link.opened:
-                self._owner.gone(link)
-
-    def _failed(self, attempt: int, reason: str, *, fatal: bool = False) -> None:
-        self._owner.machine.failed(attempt, now(), reason, fatal=fatal)
-        self._owner.run()
+SILENT_ENDS: Final = {1005: "the server closed without a reason", 1006: "the connection was lost"}

@@ -7,10 +7,10 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from heartline.core.client import ClientMachine
 from heartline.core.effects import Settle
@@ -22,31 +22,43 @@ from heartline.core.errors import (
     OutcomeUnknown,
     RequestTimeout,
 )
-from heartline.core.outbox import Kind, Message, Outcome
+from heartline.core.outbox import CALL, HANDLED, Kind, Message, Outcome
 from heartline.core.policy import Full
 from heartline.transports.clock import now
 
 from .outgoing import Outgoing
-from .receipt import Receipt, Restored, Wake, error_of, wake
+from .receipt import Receipt, Restored, Wake, wake
 from .room import Waitlist
 from .states import States
 
 if TYPE_CHECKING:
     from .durable import Durable
+    from .shell import Shell
 
-_OVERHEAD = 24  # what the core counts for a message beside its text
-_COMPACT_AT = 64  # time-outs of settled requests that are kept at least
+Waiting: TypeAlias = asyncio.Future[bytes | Settle | HeartlineError]
+"""What a request waits on: its reply, JSON, or what it ended with instead."""
+
+_OVERHEAD: Final = 24  # what the core counts for a message beside its text
+_COMPACT_AT: Final = 64  # time-outs of settled requests that are kept at least
+_now: Final = now
+_heappush: Final = heappush
+_heappop: Final = heappop
+_running_loop: Final = asyncio.get_running_loop
+_Receipt: Final = Receipt
 
 
 class Outcomes:
-    """The way up of one connection. `run` carries out what the machine wants; `forget(n)`: nobody waits for its reply."""
+    """The way up of one connection. `forget(n)`: nobody waits for the reply to n any more.
+
+    `refusing` is kept by the shell: nothing can be sent, and `states` says why.
+    """
 
     def __init__(
         self,
         machine: ClientMachine,
         states: States,
         full: Full,
-        run: Callable[[], None],
+        shell: "Shell",
         durable: "Durable | None",
         forget: Callable[[int], None],
     ) -> None:
@@ -55,13 +67,17 @@ class Outcomes:
         self._durable = durable
         self._machine = machine
         self._states = states
+        self.refusing: bool = False
+        self.waits: bool = full is Full.WAIT or durable is not None
+        """whether a message may have to wait, for room or until it is stored"""
         self._wait_for_room = full is Full.WAIT
-        self._run = run
-        self._calls: dict[int, asyncio.Future[Settle | HeartlineError]] = {}
+        self._shell = shell
+        self._wait: Callable[[Receipt], Coroutine[Any, Any, None]] = self._wait_for
+        self._calls: dict[int, Waiting] = {}
         self._receipts: dict[int, Receipt] = {}
         self._awaited: dict[int, list[Wake]] = {}
         self._due: list[tuple[float, int]] = []
-        self._waitlist = Waitlist(self._take_back)
+        self._waitlist = Waitlist(self.take_back)
         self._all_settled: list[Wake] = []
 
     # what the connection asks for
@@ -93,39 +109,41 @@ class Outcomes:
         try:
             await receipt.stored()
         except asyncio.CancelledError:
-            self._take_back(receipt.n)
+            self.take_back(receipt.n)
             raise
         return receipt
 
     def restore(self, messages: Iterable[Message]) -> None:
         """Make receipts for what an earlier process left."""
         for message in messages:
-            receipt = Restored(message, self._wait_for)
+            receipt = Restored(message, self._wait)
             self._receipts[message.n] = receipt
             self.restored.append(receipt)
 
-    async def request(self, out: Outgoing, timeout: float | None) -> bytes:
-        """Send a call and wait for its reply, JSON."""
-        until = None if timeout is None else now() + timeout
-        future: asyncio.Future[Settle | HeartlineError] = asyncio.get_running_loop().create_future()
+    def request(self, out: Outgoing, timeout: float | None) -> tuple[int, Waiting] | None:
+        """Send a call; its number, and what to wait on. None where it may have to wait for room: see `request_later`.
+
+        Whoever stops waiting calls `take_back`.
+        """
         if self._wait_for_room:
-            self._check_size(out)
-            n = await self._waitlist.admit(lambda: self._call(out, future), timeout)
-        else:
-            n = self._call(out, future)
+            return None
+        future: Waiting = _running_loop().create_future()
+        n = self._call(out, future)
+        if timeout is not None:
+            self._set_due(_now() + timeout, n)
+        self._shell.run()
+        return n, future
+
+    async def request_later(self, out: Outgoing, timeout: float | None) -> tuple[int, Waiting]:
+        """As `request`, as soon as there is room."""
+        until = None if timeout is None else _now() + timeout
+        future: Waiting = _running_loop().create_future()
+        self._check_size(out)
+        n = await self._waitlist.admit(lambda: self._call(out, future), timeout)
         if until is not None:
             self._set_due(until, n)
-        self._run()
-        try:
-            settled = await future
-        except asyncio.CancelledError:
-            self._take_back(n)
-            raise
-        if isinstance(settled, HeartlineError):
-            raise settled
-        if settled.outcome is not Outcome.HANDLED:
-            raise error_of(settled)
-        return settled.body
+        self._shell.run()
+        return n, future
 
     async def all_settled(self) -> None:
         """Wait until nothing is pending; raise at a dead end."""
@@ -143,11 +161,12 @@ class Outcomes:
 
     def settle(self, effect: Settle) -> None:
         """A message has its outcome."""
-        n = effect.message.n
-        if effect.message.kind is Kind.CALL and n not in self._receipts:
+        message: Message = effect.message
+        n = message.n
+        if message.kind is CALL and n not in self._receipts:
             future = self._calls.pop(n, None)
             if future is not None and not future.done():
-                future.set_result(effect)
+                future.set_result(effect.body if effect.outcome is HANDLED else effect)
         else:
             receipt = self._receipts.pop(n, None)
             if receipt is not None:
@@ -178,13 +197,13 @@ class Outcomes:
             if call is not None and not call.done():
                 call.set_result(self._refusal())
             self.settle(Settle(message, Outcome.EXPIRED, b"null", reason))
-            self._machine.withdraw(message.n, now())
+            self._machine.withdraw(message.n, _now())
         calls, self._calls = self._calls, {}
         for call in calls.values():
             if not call.done():
                 call.set_result(OutcomeUnknown(f"sent, but no reply can come: {self._refusal()}"))
         self._wake_all(self._refusal)
-        self._run()
+        self._shell.run()
 
     # time
 
@@ -192,14 +211,14 @@ class Outcomes:
         """When `tick` has something to do."""
         due = self._due
         while due and due[0][1] not in self._calls:
-            heappop(due)
+            _heappop(due)
         return due[0][0] if due else None
 
     def tick(self, at: float) -> None:
         """End the requests whose time is up."""
         due = self._due
         while due and due[0][0] <= at:
-            n = heappop(due)[1]
+            n = _heappop(due)[1]
             future = self._calls.pop(n, None)
             if future is None or future.done():
                 continue
@@ -215,33 +234,35 @@ class Outcomes:
         if len(due) > _COMPACT_AT and len(due) > 2 * len(self._calls):
             due[:] = [entry for entry in due if entry[1] in self._calls]
             heapify(due)
-        heappush(due, (at, n))
+        _heappush(due, (at, n))
 
     # small things
 
     def _queue(self, out: Outgoing) -> Receipt:
-        self._raise(self._states.refusal())
+        if self.refusing:
+            self._raise(self._states.refusal())
         n = self._number(out)
         durable = self._durable
         if durable is None:
-            receipt = Receipt(n, self._wait_for)
+            receipt = _Receipt(n, self._wait)
         else:
-            receipt = Receipt(n, self._wait_for, partial(durable.stored, durable.serial))
+            receipt = _Receipt(n, self._wait, partial(durable.stored, durable.serial))
             if out.marks is not None:
                 durable.mark(out.marks)
         self._receipts[n] = receipt
-        self._run()
+        self._shell.run()
         return receipt
 
-    def _call(self, out: Outgoing, future: asyncio.Future[Settle | HeartlineError]) -> int:
-        self._raise(self._states.refusal())
+    def _call(self, out: Outgoing, future: Waiting) -> int:
+        if self.refusing:
+            self._raise(self._states.refusal())
         n = self._number(out)
         self._calls[n] = future
         return n
 
     def _number(self, out: Outgoing) -> int:
         return self._machine.send(
-            out.kind, out.event, out.data, now(), target=out.target, expires_in=out.expires, idempotent=out.again
+            out.kind, out.event, out.data, _now(), target=out.target, expires_in=out.expires, idempotent=out.again
         )
 
     async def _wait_for(self, receipt: Receipt) -> None:
@@ -257,11 +278,11 @@ class Outcomes:
                 if not waiting and self._awaited.get(receipt.n) is waiting:
                     del self._awaited[receipt.n]
 
-    def _take_back(self, n: int) -> None:
+    def take_back(self, n: int) -> None:
         """Nobody waits for n any more: withdraw it if it was never written."""
         self._calls.pop(n, None)
-        if self._machine.withdraw(n, now()):
-            self._run()
+        if self._machine.withdraw(n, _now()):
+            self._shell.run()
         else:
             self._forget(n)
 

@@ -6,12 +6,12 @@ Invariants:
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from msgspec import Struct, json
+from msgspec import json
 
 from heartline.core.names import KnownNames, check_channel, check_name
-from heartline.core.outbox import Kind
+from heartline.core.outbox import CALL, PUB, Kind
 
 from .items import Since
 from .options import Options, encode
@@ -19,22 +19,29 @@ from .options import Options, encode
 if TYPE_CHECKING:
     from heartline.dialects.spec import Delivery, Dialect
 
-KEPT = "heartline.kept"
+KEPT: Final = "heartline.kept"
 """The mark under which a durable outbox holds what a dialect's login gave to keep."""
+
+_json: Final = json.encode
 
 Marks: TypeAlias = Mapping[str, str | None] | None
 
 
-class Outgoing(Struct, frozen=True):
+class Outgoing:
     """One message. `again`: it may be said again where nobody knows whether it arrived. `target`: its channel, or ""."""
 
-    kind: Kind
-    event: str
-    data: bytes
-    target: str
-    again: bool
-    expires: float | None = None
-    marks: Marks = None
+    __slots__ = ("again", "data", "event", "expires", "kind", "marks", "target")
+
+    def __init__(
+        self, kind: Kind, event: str, data: bytes, target: str, again: bool, expires: float | None, marks: Marks
+    ) -> None:
+        self.kind: Kind = kind
+        self.event: str = event
+        self.data: bytes = data
+        self.target: str = target
+        self.again: bool = again
+        self.expires: float | None = expires
+        self.marks: Marks = marks
 
 
 class Speller:
@@ -48,30 +55,40 @@ class Speller:
     def message(
         self,
         kind: Kind,
-        event: str,
+        event: object,
         data: object,
-        channel: str | None,
-        delivery: "Delivery | None",
-        *,
-        expires: float | None = None,
+        channel: object,
+        delivery: object,
+        expires: Any = None,
         marks: Marks = None,
     ) -> Outgoing:
-        """One message. Raises TypeError and ValueError."""
+        """One message. What an application gives may be anything. Raises TypeError and ValueError."""
+        if not isinstance(event, str):
+            event = check_name(event, "event")  # raises
         self._names.check(event, "event")
-        check_seconds("expires", expires)
+        if expires is not None:
+            check_seconds("expires", expires)
+            expires = float(expires)
         if delivery is not None:
             _check_delivery(delivery)
-        if kind is Kind.PUB or channel is not None:
-            channel = check_name(channel, "channel")
-        text = encode("data", data)
+        target = check_name(channel, "channel") if kind is PUB or channel is not None else ""
+        try:
+            text = _json(data)
+        except (TypeError, ValueError, RecursionError):
+            text = encode("data", data)  # raises the same in our words
         if self._dialect is not None:
-            from heartline.dialects.client_messages import check_message
-
-            check_message(self._dialect, kind.value, event, json.decode(text), channel, self._params)
-        elif channel is not None and kind is not Kind.PUB:
+            self._check(kind, event, text, None if channel is None else target)
+        elif channel is not None and kind is not PUB:
             raise ValueError("channel: heartline.1 has none in sends and requests, publish() adds an entry to one")
-        delivery = delivery or _default(self._dialect, kind)
-        return Outgoing(kind, event, text, channel or "", delivery == "at_least_once", expires, marks)
+        if delivery is None and self._dialect is not None:
+            delivery = _default(self._dialect, kind)
+        return Outgoing(kind, event, text, target, delivery == "at_least_once", expires, marks)
+
+    def _check(self, kind: Kind, event: str, text: bytes, channel: str | None) -> None:
+        from heartline.dialects.client_messages import check_message
+
+        assert self._dialect is not None
+        check_message(self._dialect, kind.value, event, json.decode(text), channel, self._params)
 
     def subscription(self, channel: str, args: object, since: Since) -> None:
         """Look at a subscription. Raises TypeError and ValueError."""
@@ -87,7 +104,7 @@ class Speller:
         check_subscription(self._dialect, channel, json.decode(encode("args", args)), self._params)
 
 
-def check_seconds(name: str, value: float | None) -> None:
+def check_seconds(name: str, value: Any) -> None:
     """Raise ValueError unless `value` is None or a time above 0."""
     if value is not None and not value > 0:
         raise ValueError(f"{name}: expected seconds above 0 or None, got {value!r}")
@@ -110,6 +127,6 @@ def _check_delivery(delivery: object) -> None:
         raise ValueError(f"delivery: expected {' or '.join(map(repr, DELIVERIES))} or None, got {delivery!r}")
 
 
-def _default(dialect: "Dialect | None", kind: Kind) -> "Delivery":
-    forms = None if dialect is None else dialect.request if kind is Kind.CALL else dialect.send
+def _default(dialect: "Dialect", kind: Kind) -> "Delivery":
+    forms = dialect.request if kind is CALL else dialect.send
     return "at_most_once" if forms is None else forms.delivery

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from os import urandom
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import UNSET, Raw, json
 
@@ -31,13 +31,15 @@ from heartline.dialects.native import NativeClient
 from heartline.transports.clock import now
 
 from .bus import Bus
+from .dialler import Dialler
 from .feed import Feed
 from .items import Since, place_of
 from .lane import cancel, wait_ended
-from .links import Dialler, Link
+from .links import Link
 from .options import Options, login_payload
 from .outcomes import Outcomes
 from .outgoing import KEPT
+from .reading import Decode
 from .states import States
 
 if TYPE_CHECKING:
@@ -46,8 +48,14 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("heartline.client")
 
-GOODBYE = 1.0  # seconds that sockets get to close in good manner
-LEAST_DELAY = 0.001  # event loops round; the machine does not mind being called late
+GOODBYE: Final = 1.0  # seconds that sockets get to close in good manner
+LEAST_DELAY: Final = 0.001  # event loops round; the machine does not mind being called late
+
+_now: Final = now
+_Transmit: Final = effects.Transmit
+_Settle: Final = effects.Settle
+_Arrived: Final = effects.Arrived
+_MoveCursor: Final = effects.MoveCursor
 
 
 class _Deliverable(Protocol):
@@ -79,11 +87,10 @@ class Shell:
             self.foreign.owner = self
         forget = _nothing if self.foreign is None else self.foreign.forget
         self.outcomes: Outcomes = Outcomes(
-            self.machine, self.states, options.policy.outbox.full, self.run, self.durable, forget
+            self.machine, self.states, options.policy.outbox.full, self, self.durable, forget
         )
         self.bus: Bus = Bus(self._inbox_handled, self.want_delivery, self.trace, self.tasks)
         self._dialler = Dialler(options, self, self._make_link, self.links, self.tasks)
-        self._drain = self.machine.drain
         self._running = False
         self._again = False
         self._delivering = False
@@ -92,20 +99,18 @@ class Shell:
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
         self._no_links: asyncio.Event | None = None
+        self._turn_end: Callable[[], None] = self._end_turn
+        self._moves = self.durable is not None
         self._starts: dict[str, Callable[[], None]] = {}
         self._carry: dict[type, Callable[[Any], None]] = {
             effects.Dial: self._dial,
-            effects.Transmit: self._transmit,
             effects.Drop: self._drop,
-            effects.Settle: self.outcomes.settle,
             effects.Room: self._room,
-            effects.Arrived: self._arrived,
             effects.Volatile: self._volatile,
             effects.Subscribed: self._subscribed,
             effects.Unsubscribed: self._unsubscribed,
             effects.Renew: self._renew,
             effects.Changed: self._changed,
-            effects.MoveCursor: _nothing,
             effects.Remember: _nothing,
             effects.Persist: _nothing,
             effects.Forget: _nothing,
@@ -125,13 +130,12 @@ class Shell:
             self._again = True
             return
         self._running = True
-        carry = self._carry
         try:
             self._again = True
             while self._again:
                 self._again = False
-                for effect in self._drain():
-                    carry[type(effect)](effect)
+                for effect in self.machine.drain():
+                    self._carry_out(effect)
         finally:
             self._running = False
         if self._deliverables and not self._delivering:
@@ -144,11 +148,25 @@ class Shell:
         if not self._turn_ends:
             self.run_soon()
 
+    def _carry_out(self, effect: Any) -> None:
+        """Do one thing, the frequent ones first."""
+        kind = type(effect)
+        if kind is _Transmit:
+            link = self.links.get(effect.attempt)
+            if link is not None:
+                link.send(effect.payload)
+        elif kind is _Arrived:
+            self._arrived(effect.item)
+        elif kind is _Settle:
+            self.outcomes.settle(effect)
+        elif kind is not _MoveCursor or self._moves:
+            self._carry[kind](effect)
+
     def run_soon(self) -> None:
         """As `run`, at the end of this turn of the loop, however many inputs ask for it."""
         if not self._turn_ends and self.loop is not None:
             self._turn_ends = True
-            self.loop.call_soon(self._end_turn)
+            self.loop.call_soon(self._turn_end)
 
     def _end_turn(self) -> None:
         try:
@@ -178,8 +196,11 @@ class Shell:
 
     def _arm(self) -> None:
         at = self.machine.next_deadline()
-        foreign = None if self.foreign is None else self.foreign.next_deadline()
-        for due in (self.outcomes.next_deadline(), foreign):
+        due = self.outcomes.next_deadline()
+        if at is None or (due is not None and due < at):
+            at = due
+        if self.foreign is not None:
+            due = self.foreign.next_deadline()
             if at is None or (due is not None and due < at):
                 at = due
         if at is None or self.loop is None:
@@ -189,7 +210,7 @@ class Shell:
                 return
             self._wake.cancel()
         self._wake_at = at
-        self._wake = self.loop.call_later(max(LEAST_DELAY, at - now()), self._tick)
+        self._wake = self.loop.call_later(max(LEAST_DELAY, at - _now()), self._tick)
 
     def _tick(self) -> None:
         self._wake = None
@@ -206,11 +227,6 @@ class Shell:
         self.trace("client.dial", {"attempt": effect.attempt})
         self._dialler.start(effect.attempt)
 
-    def _transmit(self, effect: effects.Transmit) -> None:
-        link = self.links.get(effect.attempt)
-        if link is not None:
-            link.send(effect.payload)
-
     def _drop(self, effect: effects.Drop) -> None:
         link = self.links.get(effect.attempt)
         if link is not None and link.opened:
@@ -221,8 +237,7 @@ class Shell:
     def _room(self, _effect: effects.Room) -> None:
         self.outcomes.room()
 
-    def _arrived(self, effect: effects.Arrived) -> None:
-        item = effect.item
+    def _arrived(self, item: effects.Entry | effects.Lost) -> None:
         feed = self.feeds.get(item.channel)
         if feed is None:
             if item.channel == INBOX:
@@ -232,9 +247,7 @@ class Shell:
             feed.lane.queue.append(item)
             self.want_delivery(feed.lane)
         else:
-            feed.queue.append(item)
-            if feed.waiting:
-                feed.wake()
+            feed.arrived(item)
 
     def _volatile(self, effect: effects.Volatile) -> None:
         self.bus.put(effect)
@@ -261,6 +274,7 @@ class Shell:
     def _changed(self, effect: effects.Changed) -> None:
         self.states.denied = self._dialler.last_status in {401, 403}
         change = self.states.changed(effect)
+        self.outcomes.refusing = change.new in {State.REFUSED, State.CLOSED}
         if change.old is change.new:
             return
         _logger.debug("%s → %s: %s", effect.old, effect.new, effect.reason)
@@ -295,12 +309,12 @@ class Shell:
         if self.durable is not None:
             self.durable.mark({KEPT: json.encode(kept).decode()})
 
-    def follow(self, channel: str, since: Since, args: object = None) -> Feed:
+    def follow(self, channel: str, since: Since, decode: Decode, args: object = None) -> Feed:
         """Subscribe. Raises ValueError and ConnectionClosed."""
         cursor, place = place_of(since)
         if channel in self.feeds:
             raise ValueError(f"channel: {channel!r} is followed already on this connection; close that one or share it")
-        feed = Feed(channel, cursor, self.machine, self.run_soon)
+        feed = Feed(channel, cursor, self.machine, self.run_soon, decode)
         feed.args = args
         if self.durable is None:
             self.machine.subscribe(channel, now(), *place)
@@ -342,9 +356,9 @@ class Shell:
 
     def _inbox_handled(self, item: effects.Entry | effects.Lost) -> None:
         if isinstance(item, effects.Entry):
-            self.machine.handled(item.channel, item.epoch, item.offset, len(item.data) + 64, now())
+            self.machine.handled(item.channel, item.epoch, item.offset, len(item.data) + 64, _now())
         else:
-            self.machine.handled(item.channel, item.epoch, item.to, 64, now())
+            self.machine.handled(item.channel, item.epoch, item.to, 64, _now())
         self.run_soon()
 
     # life

@@ -13,7 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 from heartline.core.errors import HeartlineError
 
 from .feed import Feed
-from .items import Cursor, Decode, Entry, Gap, convert
+from .items import Cursor, Entry, Gap
 from .lane import wait_ended
 
 T = TypeVar("T")
@@ -34,19 +34,16 @@ class Subscription(Generic[T]):
     def __init__(
         self,
         feed: Feed,
-        decoder: Decode,
         connection: object,
         dead_end: Callable[[], HeartlineError | None],
         unsubscribe: Callable[[Feed, bool], None],
         dropped: Callable[[Feed], None],
     ) -> None:
         self._feed = feed
-        self._decode = decoder
         self._connection = connection  # kept alive: this subscription lives on it
         self._dead_end = dead_end
         self._unsubscribe = unsubscribe
         self._dropped = dropped
-        self._iterating = False
 
     @property
     def channel(self) -> str:
@@ -77,29 +74,17 @@ class Subscription(Generic[T]):
                 raise error
             if feed.closed:
                 raise RuntimeError(f"the subscription of {feed.channel!r} was closed")
-            await feed.wait()
+            await self._wait()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Entry[T] | Gap:
         feed = self._feed
-        if feed.lane is not None:
-            raise RuntimeError(f"{feed.channel!r} has a callback, it cannot be iterated as well")
-        if self._iterating:
-            raise RuntimeError(f"two tasks iterate over {feed.channel!r}: use one, and share what it gets")
-        held = feed.held
-        if held is not None:
-            feed.held = None
-            feed.handled(held)
-        if not feed.queue:
-            await self._wait()
-        item = feed.held = feed.queue.popleft()
-        return convert(item, self._decode)
-
-    async def _wait(self) -> None:
-        feed = self._feed
-        self._iterating = True
+        item = feed.take()
+        if item is not None:
+            return item
+        feed.iterated = True
         try:
             while not feed.queue:
                 if feed.closed:
@@ -107,9 +92,28 @@ class Subscription(Generic[T]):
                 error = self._why_not()
                 if error is not None:
                     raise error
-                await feed.wait()
+                future = feed.waiter()
+                try:
+                    error = await future
+                finally:
+                    feed.waited(future)
+                if error is not None:
+                    raise error
         finally:
-            self._iterating = False
+            feed.iterated = False
+        item = feed.take()
+        assert item is not None  # nobody else could take it
+        return item
+
+    async def _wait(self) -> None:
+        """Wait until something happened; raise what it was."""
+        future = self._feed.waiter()
+        try:
+            error = await future
+        finally:
+            self._feed.waited(future)
+        if error is not None:
+            raise error
 
     def _why_not(self) -> HeartlineError | None:
         return self._feed.refusal() or self._dead_end()

@@ -59,6 +59,7 @@ class Outcome(Enum):
 # Naming a member of an enum costs as much as a call on Python 3.11.
 CALL: Final = Kind.CALL
 PUB: Final = Kind.PUB
+SEND: Final = Kind.SEND
 HANDLED: Final = Outcome.HANDLED
 
 
