@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HubSocket(Outlet):
-    """A `BatchHandler`. `request` is what the application's login may look at."""
+    """A `BatchHandler` and a `CongestionHandler`. `request` is what the application's login may look at."""
 
     __slots__ = ("_hub", "link", "on_read_end", "request", "socket")
 
@@ -67,6 +67,11 @@ class HubSocket(Outlet):
             self._hub.turn()
         self._hub.socket_closed(self)
 
+    def on_congested(self) -> None:
+        """The peer reads more slowly than it is written to."""
+        if self.link is not None:
+            self.link.congested = True
+
     def on_writable(self) -> None:
         """The write buffer has drained."""
         if self.link is not None:
@@ -90,16 +95,12 @@ class HubSocket(Outlet):
             socket.send(out[0])
         else:
             socket.send_framed(_wire(out[0]))
-        if socket.congested and self.link is not None:
-            self.link.congested = True
 
     def tell(self, batch: Batch) -> None:
         """Write what many get."""
         socket = self.socket
         if socket is not None:
             socket.send_framed(batch.wire or _wire(batch))
-            if socket.congested and self.link is not None:
-                self.link.congested = True
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket, or drop it when its peer is not there any more."""

@@ -201,6 +201,13 @@ class PongHandler(LinkHandler, Protocol):
         """A pong with this payload came; `on_activity` comes after it."""
 
 
+class CongestionHandler(LinkHandler, Protocol):
+    """A `LinkHandler` that is told when its socket is congested, instead of looking after each message."""
+
+    def on_congested(self) -> None:
+        """`Socket.congested` is true from here on, until `on_writable` comes."""
+
+
 class BatchHandler(LinkHandler, Protocol):
     """A `LinkHandler` that answers all messages of one read together, in one write."""
 

@@ -1,6 +1,8 @@
 # The types of link.py for Cython: without them its attributes and calls would be Python's.
 cimport picows.picows as picows
 
+from . cimport turn as turns
+
 cdef int _TEXT
 cdef Py_ssize_t _NEVER
 cdef Py_ssize_t _IN_CALLBACK
@@ -23,7 +25,7 @@ cdef class Link(picows.WSListener):
     cdef public object _state
     cdef public object _subprotocol
     cdef public object _transport
-    cdef public object _turn
+    cdef public turns.Turn _turn
     cdef public object _write
     cdef public object _ws
     cdef public bint congested

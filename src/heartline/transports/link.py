@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import picows.picows as picows  # not its names: link.pxd says the same to Cython
 from multidict import CIMultiDict
 
+from . import turn as turns
 from .assembly import Assembler, WireFault, is_utf8, read_close
 from .frames import (
     MAX_CONTROL_PAYLOAD,
@@ -38,7 +39,6 @@ from .frames import (
     masked_frame,
 )
 from .plain import SocketLimits, peer_name
-from .turn import Turn
 
 if TYPE_CHECKING:
     from .api import LinkHandler, Request
@@ -91,7 +91,7 @@ class Link(picows.WSListener):
     def __init__(
         self,
         handler: "LinkHandler",
-        turn: Turn,
+        turn: turns.Turn,
         limits: SocketLimits,
         request: "Request | None" = None,
         subprotocol: str | None = None,
@@ -366,6 +366,9 @@ class Link(picows.WSListener):
     def pause_writing(self) -> None:
         self.congested = True
         self._slow = True
+        on_congested = getattr(self._handler, "on_congested", None)  # of a CongestionHandler
+        if on_congested is not None:
+            on_congested()
 
     def resume_writing(self) -> None:
         self.congested = False
@@ -454,7 +457,7 @@ class ClientLink(Link):
 
     __slots__ = ("_keys",)
 
-    def __init__(self, handler: "LinkHandler", turn: Turn, limits: SocketLimits) -> None:
+    def __init__(self, handler: "LinkHandler", turn: turns.Turn, limits: SocketLimits) -> None:
         super().__init__(handler, turn, limits)
         self._keys = KeyPool()
 

@@ -30,6 +30,18 @@ READ_ENTRIES = 64
 READ_BYTES = 32 << 10
 
 
+class Credit:
+    """The limits of a feed, the same for all, where they are read at no cost for each delivery."""
+
+    __slots__ = ("bytes", "entries", "link_bytes", "subscriptions")
+
+    def __init__(self, limits: ServerLimits) -> None:
+        self.entries: int = limits.credit
+        self.bytes: int = limits.credit_bytes
+        self.link_bytes: int = limits.link_credit_bytes
+        self.subscriptions: int = limits.subscriptions
+
+
 class Subscription:
     """One channel on one link. `sent` is the last offset written, `after` where the client asked to go on.
 
@@ -43,20 +55,21 @@ class Subscription:
     )  # fmt: skip
 
     def __init__(self, feed: "Feed", r: int, channel: str, after: tuple[str | None, int] | None) -> None:
-        self.feed: Feed = feed
-        self.r: int = r
-        self.channel: str = channel
-        self.after: tuple[str | None, int] | None = after
+        # What every delivery looks at comes first, side by side in memory.
         self.flow: Flow = Flow.ASKING
         self.epoch: str = ""
         self.sent: int = 0
-        self.tail: Tail | None = None
+        self.feed: Feed = feed
         self.flight: int = 0
         self.flight_bytes: int = 0
         self.batches: list[Mark] = []
+        self.need: int = 1
+        self.r: int = r
+        self.channel: str = channel
+        self.after: tuple[str | None, int] | None = after
+        self.tail: Tail | None = None
         self.told: int | None = 0
         self.wanted: bool = False
-        self.need: int = 1
 
     @property
     def wire_name(self) -> str:
@@ -92,13 +105,15 @@ class Feed:
     """The subscriptions of one link."""
 
     __slots__ = (
-        "_limits", "_reading", "_starved", "_turns", "by_channel", "flight_bytes", "in_flight", "inbox",
+        "_credit", "_reading", "_starved", "_turns", "by_channel", "flight_bytes", "in_flight", "inbox",
         "link", "present",
     )  # fmt: skip
 
-    def __init__(self, link: "ServerLink", limits: ServerLimits) -> None:
+    def __init__(self, link: "ServerLink", credit: Credit) -> None:
         self.link: ServerLink = link
-        self._limits = limits
+        self.in_flight: int = 0
+        self.flight_bytes: int = 0
+        self._credit: Credit = credit
         self._turns: list[Subscription] | None = None
         self._reading: Subscription | None = None
         self._starved: dict[Subscription, None] | None = None
@@ -106,8 +121,6 @@ class Feed:
         self.inbox: Subscription | None = None
         self.by_channel: dict[str, Subscription] = {}
         """all but the inbox"""
-        self.in_flight: int = 0
-        self.flight_bytes: int = 0
 
     # requests
 
@@ -115,8 +128,8 @@ class Feed:
         """Begin, or begin anew, to follow a channel."""
         if channel in self.by_channel:
             self.end(channel)
-        elif len(self.by_channel) >= self._limits.subscriptions:
-            self._no(r, "too_many", f"at most {self._limits.subscriptions} subscriptions")
+        elif len(self.by_channel) >= self._credit.subscriptions:
+            self._no(r, "too_many", f"at most {self._credit.subscriptions} subscriptions")
             return
         subscription = Subscription(self, r, channel, after)
         self.by_channel[channel] = subscription
@@ -235,16 +248,14 @@ class Feed:
 
     def lets(self, subscription: Subscription, entries: int, size: int) -> bool:
         """Whether credit allows this much more."""
-        if not subscription.flight:
-            return entries == 1 or (
-                entries <= self._limits.credit
-                and size <= self._limits.credit_bytes
-                and self.flight_bytes + size <= self._limits.link_credit_bytes
-            )
+        flight = subscription.flight
+        if not flight and entries == 1:
+            return True
+        credit = self._credit
         return (
-            subscription.flight + entries <= self._limits.credit
-            and subscription.flight_bytes + size <= self._limits.credit_bytes
-            and self.flight_bytes + size <= self._limits.link_credit_bytes
+            flight + entries <= credit.entries
+            and subscription.flight_bytes + size <= credit.bytes
+            and self.flight_bytes + size <= credit.link_bytes
         )
 
     def write(self, subscription: Subscription, batch: Batch, now: float) -> None:
@@ -302,9 +313,9 @@ class Feed:
             self._read(subscription, subscription.sent)
 
     def _read(self, subscription: Subscription, after: int) -> None:
-        limits = self._limits
-        entries = max(1, min(READ_ENTRIES, limits.credit - subscription.flight))
-        size = max(1, min(READ_BYTES, limits.credit_bytes - subscription.flight_bytes))
+        credit = self._credit
+        entries = max(1, min(READ_ENTRIES, credit.entries - subscription.flight))
+        size = max(1, min(READ_BYTES, credit.bytes - subscription.flight_bytes))
         self.link.node.effects.append(Read(subscription, after, entries, size))
 
     def _write_entries(self, subscription: Subscription, piece: Slice, now: float) -> None:

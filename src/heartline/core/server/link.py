@@ -105,11 +105,13 @@ class ServerLink:
     )  # fmt: skip
 
     def __init__(self, node: "Node", info: object, now: float, transient: Heartbeat | None = None) -> None:
+        # What every delivery looks at comes first, side by side in memory.
         self.node: Node = node
-        self.info: object = info
-        self.socket: object = None
         self.outlet: Outlet | None = None
+        self.out: list[bytes | Batch] = []
+        self.socket: object = None
         self.state: LinkState = LinkState.FRESH
+        self.info: object = info
         self.session: Session | None = None
         self.hello: HelloBody | None = None
         self.opened_at: float = now
@@ -118,8 +120,7 @@ class ServerLink:
         self.words: object = None
         """what the last login that was accepted says back to the client, where the dialect can say it"""
         self.life: Liveness = Liveness(transient or node.heartbeat, now)
-        self.feed: Feed = Feed(self, node.limits)
-        self.out: list[bytes | Batch] = []
+        self.feed: Feed = Feed(self, node.credit)
         self.congested: bool = False
         self.slot: int = -1
         self.retries: int = 0

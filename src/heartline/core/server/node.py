@@ -24,7 +24,7 @@ from heartline.core.states import LinkState
 
 from .bounds import Bounds, bounds_of
 from .effects import Follow, ForgetSession, Released, Save, ServerEffect, SessionDetached, Unfollow
-from .feed import Subscription
+from .feed import Credit, Subscription
 from .flow import Flow
 from .handshake import Handshake
 from .link import ServerLink
@@ -65,6 +65,7 @@ class Node:
         self.codec = codec
         self.decode: Callable[[bytes], UpFrame] = codec.decode
         self.limits = limits
+        self.credit: Credit = Credit(limits)
         self.bounds: Bounds = bounds_of(limits)
         self.heartbeat = heartbeat
         self.new_id = new_id
