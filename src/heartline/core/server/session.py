@@ -178,7 +178,7 @@ class Session:
         """
         if not self.floor <= n < self.floor + SPAN:
             raise BadFrame(f"number {n} is outside [{self.floor}, {self.floor + SPAN})")
-        if n <= self.received or n in self.results or n in self.ended:
+        if n <= self.received or n in self.results or (self.ended and n in self.ended):
             self._repeated(n, kind)
             return None
         if self.pending_bytes + len(data) > self.bounds.window_bytes:
