@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from heartline.transports import Accept, Listener, Request, Router, Socket, SocketLimits, frame_text, listen
-from heartline.transports.frames import Opcode, frame, masked_frame
+from heartline.transports.frames import Opcode, frame
+from heartline.transports.masking import masked_frame
 
 PATIENCE = 10.0  # seconds until a test that waits for something fails
 

@@ -3,16 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heartline.transports.frames import (
-    KeyPool,
     Opcode,
     check_sendable_code,
     clip_reason,
     frame,
     frame_text,
     is_wire_code,
-    mask,
-    masked_frame,
 )
+from heartline.transports.masking import KeyPool, mask, masked_frame
 
 
 def test_frames_are_those_of_the_rfc() -> None:
@@ -38,6 +36,17 @@ def test_masking_is_the_rfc_s_formula(payload: bytes, filler: int, key: bytes) -
     masked = mask(payload, key)
     assert masked == bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
     assert mask(masked, key) == payload
+
+
+@given(st.binary(max_size=300), st.integers(0, 9000), st.binary(min_size=4, max_size=4), st.sampled_from([1, 2, 9]))
+def test_a_masked_frame_is_the_rfc_s_formula(payload: bytes, filler: int, key: bytes, opcode: int) -> None:
+    payload += bytes(filler)
+    before = bytes(bytearray(payload))
+    bare = frame(opcode, payload)
+    masked = masked_frame(opcode, payload, key)
+    head = bytes((bare[0], bare[1] | 0x80)) + bare[2 : len(bare) - len(payload)]
+    assert masked == head + key + bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+    assert payload == before
 
 
 def test_a_masking_key_is_used_once() -> None:

@@ -1,26 +1,22 @@
-"""RFC 6455 frames as bytes: building them, masking them, and the rules for close codes. Pure.
+"""RFC 6455 frames as bytes: building them, and the rules for close codes. Pure; masking.py masks them.
 
 Invariants:
 - A frame built here has the shortest length form (§5.2).
-- A masking key is used once and comes from the system's entropy (§5.3); picows takes its keys from C `rand()`,
-  which a server can predict, so clients do not let it mask messages.
 - A close frame never carries a code that must not be on the wire (§7.4), nor more than 125 bytes, nor half a character.
 """
 
 from enum import IntEnum
-from os import urandom
 from struct import Struct
 from typing import Final
 
 __all__ = [
-    "KeyPool",
     "Opcode",
     "check_sendable_code",
     "clip_reason",
     "frame",
+    "frame_header",
     "frame_text",
     "is_wire_code",
-    "masked_frame",
     "text_header",
 ]
 
@@ -30,12 +26,8 @@ MAX_REASON = MAX_CONTROL_PAYLOAD - 2
 _LEN16: Final = Struct("!BBH").pack
 _LEN64: Final = Struct("!BBQ").pack
 _FIN: Final = 0x80
-_MASKED: Final = 0x80
 # One lone message is the common case, so its two header bytes are ready made.
 SHORT_TEXT: Final[tuple[bytes, ...]] = tuple(bytes((_FIN | 1, size)) for size in range(126))
-# From here on XOR by table (four passes) beats XOR as one large integer.
-_TABLE_XOR_FROM = 8192
-_KEYS_AT_ONCE = 1024
 
 
 class Opcode(IntEnum):
@@ -49,7 +41,8 @@ class Opcode(IntEnum):
     PONG = 0xA
 
 
-def _header(opcode: int, size: int, mask_bit: int) -> bytes:
+def frame_header(opcode: int, size: int, mask_bit: int) -> bytes:
+    """What stands before the key, or before the payload where there is none."""
     if size < 126:
         return bytes((_FIN | opcode, mask_bit | size))
     if size < 1 << 16:
@@ -59,7 +52,7 @@ def _header(opcode: int, size: int, mask_bit: int) -> bytes:
 
 def frame(opcode: int, payload: bytes) -> bytes:
     """One whole unmasked frame, as a server sends it."""
-    return _header(opcode, len(payload), 0) + payload
+    return frame_header(opcode, len(payload), 0) + payload
 
 
 def frame_text(payload: bytes) -> bytes:
@@ -67,50 +60,12 @@ def frame_text(payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
         return SHORT_TEXT[size] + payload
-    return _header(1, size, 0) + payload
+    return frame_header(1, size, 0) + payload
 
 
 def text_header(size: int) -> bytes:
     """What stands before a whole unmasked text of so many bytes: to join many frames without building each."""
-    return SHORT_TEXT[size] if size < 126 else _header(1, size, 0)
-
-
-def masked_frame(opcode: int, payload: bytes, key: bytes) -> bytes:
-    """One whole masked frame, as a client sends it. `key`: four unpredictable bytes, used for this frame only."""
-    size = len(payload)
-    return _header(opcode, size, _MASKED) + key + mask(payload, key)
-
-
-def mask(payload: bytes, key: bytes) -> bytes:
-    """XOR with the repeated key (RFC 6455 §5.3); masking twice gives the payload back."""
-    size = len(payload)
-    if size < _TABLE_XOR_FROM:
-        pad = (key * ((size + 3) >> 2))[:size]
-        return (int.from_bytes(payload, "little") ^ int.from_bytes(pad, "little")).to_bytes(size, "little")
-    out = bytearray(size)
-    for i, byte in enumerate(key):
-        out[i::4] = payload[i::4].translate(bytes(value ^ byte for value in range(256)))
-    return bytes(out)
-
-
-class KeyPool:
-    """Masking keys from the system's entropy, fetched many at a time because a system call for each costs more."""
-
-    __slots__ = ("_at", "_keys")
-
-    def __init__(self) -> None:
-        self._keys = b""
-        self._at = 0
-
-    def take(self) -> bytes:
-        at = self._at
-        key = self._keys[at : at + 4]
-        if not key:
-            self._keys = urandom(4 * _KEYS_AT_ONCE)
-            at = 0
-            key = self._keys[:4]
-        self._at = at + 4
-        return key
+    return SHORT_TEXT[size] if size < 126 else frame_header(1, size, 0)
 
 
 def is_wire_code(code: int) -> bool:

@@ -1,6 +1,7 @@
 # The types of link.py for Cython: without them its attributes and calls would be Python's.
 cimport picows.picows as picows
 
+from . cimport masking
 from . cimport turn as turns
 
 cdef int _TEXT
@@ -47,6 +48,8 @@ cdef class ServerLink(Link):
     cpdef send_framed(self, bytes wire)
 
 cdef class ClientLink(Link):
-    cdef public object _keys
+    cdef public masking.KeyPool _keys
+
+    cpdef send(self, bytes payload)
 
 cdef _let_rest(picows.WSTransport transport)

@@ -25,18 +25,17 @@ from typing import TYPE_CHECKING, Any
 import picows.picows as picows  # not its names: link.pxd says the same to Cython
 from multidict import CIMultiDict
 
+from . import masking
 from . import turn as turns
 from .assembly import Assembler, WireFault, is_utf8, read_close
 from .frames import (
     MAX_CONTROL_PAYLOAD,
     SHORT_TEXT,
-    KeyPool,
     Opcode,
     check_sendable_code,
     clip_reason,
     frame,
     frame_text,
-    masked_frame,
 )
 from .plain import SocketLimits, peer_name
 
@@ -459,19 +458,19 @@ class ClientLink(Link):
 
     def __init__(self, handler: "LinkHandler", turn: turns.Turn, limits: SocketLimits) -> None:
         super().__init__(handler, turn, limits)
-        self._keys = KeyPool()
+        self._keys = masking.KeyPool()
 
     def negotiated(self, subprotocol: str | None) -> None:
         self._subprotocol = subprotocol
 
     def send(self, payload: bytes) -> None:
-        self._send_frame(Opcode.TEXT, payload)
+        self._send_frame(1, payload)
 
     def send_framed(self, wire: bytes) -> None:
         raise TypeError("send_framed: frames of a client are masked, use send()")
 
     def _send_frame(self, opcode: int, payload: bytes) -> None:
-        wire = masked_frame(opcode, payload, self._keys.take())
+        wire = masking.masked_frame(opcode, payload, self._keys.take())
         if self._slow:
             self._push_slow(wire)
         else:
