@@ -29,7 +29,7 @@ QUICK = ClientPolicy(
 
 def quick(**changes: Any) -> ClientPolicy:
     """The quick policy with changes."""
-    fields = {name: getattr(QUICK, name) for name in QUICK.__slots__}
+    fields = {name: getattr(QUICK, name) for name in QUICK.__struct_fields__}
     return ClientPolicy(**{**fields, **changes})
 
 

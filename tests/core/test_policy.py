@@ -21,7 +21,7 @@ from heartline.core.policy import BackOff, ClientPolicy, Full, Heartbeat, Outbox
         (ClientPolicy, "connect_timeout"),
         (ClientPolicy, "hello_timeout"),
         (ClientPolicy, "max_attempts"),
-        *((ServerLimits, name) for name in ServerLimits.__slots__),
+        *((ServerLimits, name) for name in ServerLimits.__struct_fields__),
     ],
 )
 def test_policies_refuse_nonsense(kind: type[Any], field: str) -> None:

@@ -167,7 +167,7 @@ async def greeted(where: Address | str, **hello: Any) -> AsyncIterator[Raw]:
 
 def make_app(**options: Any) -> Server:
     """A server with quick times. Names of `ServerLimits` go there."""
-    limits = {name: options.pop(name) for name in ServerLimits.__slots__ if name in options}
+    limits = {name: options.pop(name) for name in ServerLimits.__struct_fields__ if name in options}
     options.setdefault("heartbeat", Heartbeat(25.0, 10.0))
     return Server(limits=ServerLimits(**limits), **options)
 

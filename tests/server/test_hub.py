@@ -295,7 +295,7 @@ async def test_a_peer_that_asks_and_does_not_read_is_cut() -> None:
 
 
 def test_limits_are_checked() -> None:
-    for name in ServerLimits.__slots__:
+    for name in ServerLimits.__struct_fields__:
         with pytest.raises(ValueError, match=rf"ServerLimits\.{name} must be above 0"):
             ServerLimits(**{name: 0})
     with pytest.raises(ValueError, match="must not be above 256"):

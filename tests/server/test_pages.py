@@ -27,7 +27,7 @@ def test_every_limit_and_its_default_is_on_the_page() -> None:
         values = re.split(r", (?=\d)", defaults)
         told |= dict(zip(re.findall(r"`(\w+)`", names), map(number, values), strict=True))
     limits = ServerLimits()
-    assert told == {name: getattr(limits, name) for name in ServerLimits.__slots__}
+    assert told == {name: getattr(limits, name) for name in ServerLimits.__struct_fields__}
 
 
 def test_the_other_numbers_are_those_of_the_code() -> None:

@@ -5,8 +5,10 @@ served (test_policies_refuse_nonsense).
 """
 
 import math
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 LONGEST_BEAT = 86_400.0
 
@@ -22,8 +24,7 @@ def _positive(owner: object, *names: str) -> None:
             raise ValueError(f"{type(owner).__name__}.{name} must be above 0 and finite, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(Struct, frozen=True):
     """How a side notices that the other is gone: at most `interval + timeout` seconds after it went (PROTOCOL 5)."""
 
     interval: float = 25.0
@@ -35,8 +36,7 @@ class Heartbeat:
             raise ValueError(f"{self} must not have more than {LONGEST_BEAT:.0f} seconds: they travel in hello")
 
 
-@dataclass(frozen=True, slots=True)
-class BackOff:
+class BackOff(Struct, frozen=True):
     """Full-jitter back-off in seconds (PROTOCOL 7). `stable`: how long a link must live to count as good.
 
     `least`: the share of each delay that is waited whatever is drawn, 0 to 1.
@@ -68,8 +68,7 @@ class Full(Enum):
     """the sender waits for room"""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxLimits:
+class OutboxLimits(Struct, frozen=True):
     """How much may wait to be settled, and what happens beyond."""
 
     messages: int = 10_000
@@ -79,11 +78,10 @@ class OutboxLimits:
     def __post_init__(self) -> None:
         _positive(self, "messages", "bytes")
         if not isinstance(self.full, Full):
-            object.__setattr__(self, "full", Full(self.full))
+            force_setattr(self, "full", Full(self.full))
 
 
-@dataclass(frozen=True, slots=True)
-class ClientPolicy:
+class ClientPolicy(Struct, frozen=True):
     """Everything a client decides. Times in seconds.
 
     `heartbeat` None leaves it to the server; `max_attempts` None never gives up.
@@ -100,8 +98,7 @@ class ClientPolicy:
         _positive(self, "connect_timeout", "hello_timeout", "max_attempts")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerLimits:
+class ServerLimits(Struct, frozen=True):
     """What one client may cost. Sizes in bytes, times in seconds, rates per second.
 
     `session_ttl` None: 600 with a broker in memory, a day with one that lasts; `detached_sessions` are those in memory.
@@ -125,7 +122,7 @@ class ServerLimits:
     inbox_bytes: int = 1 << 20
 
     def __post_init__(self) -> None:
-        _positive(self, *self.__slots__)
+        _positive(self, *self.__struct_fields__)
         if self.window > 256:
             raise ValueError(f"ServerLimits.window must not be above 256, not {self.window} (PROTOCOL 3.4)")
 
