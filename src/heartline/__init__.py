@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Volatile,
         connect,
     )
+    from heartline.core.enums import Outcome, State
     from heartline.core.errors import (
         BadFrame,
         BrokerError,
@@ -44,9 +45,7 @@ if TYPE_CHECKING:
         SubscriptionRefused,
         UnexpectedData,
     )
-    from heartline.core.outbox import Outcome
     from heartline.core.policy import BackOff, ClientPolicy, Full, Heartbeat, OutboxLimits, ServerLimits
-    from heartline.core.states import State
     from heartline.server import Address, Channel, Identity, Message, Refuse, Server, Session, Stats
     from heartline.transports.api import Request, Respond
 
@@ -58,9 +57,8 @@ _ROOMS = {
         "BadFrame BrokerError ConnectionClosed Expired GaveUp HeartlineError LoginRefused NotDelivered OutboxError OutboxFull "
         "OutcomeUnknown Rejected Replaced RequestTimeout SubscriptionRefused UnexpectedData"
     ),
-    "heartline.core.outbox": "Outcome",
+    "heartline.core.enums": "Outcome State",
     "heartline.core.policy": "BackOff ClientPolicy Full Heartbeat OutboxLimits ServerLimits",
-    "heartline.core.states": "State",
     "heartline.server": "Address Channel Identity Message Refuse Server Session Stats",
     "heartline.transports.api": "Request Respond",
 }

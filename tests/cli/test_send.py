@@ -282,7 +282,7 @@ class _Receipt:
 
 
 def test_failures_are_bounded() -> None:
-    from heartline.core.outbox import Outcome
+    from heartline.core.enums import Outcome
 
     ledger = Ledger()
     for number in range(1, 1001):

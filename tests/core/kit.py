@@ -9,11 +9,11 @@ from msgspec import Raw
 
 from heartline.core import effects as do
 from heartline.core.client import ClientMachine
+from heartline.core.enums import State
 from heartline.core.frames import NULL
 from heartline.core.outbox import Kind
 from heartline.core.policy import ClientPolicy
 from heartline.core.saved import Saved
-from heartline.core.states import State
 from heartline.dialects.native import NativeClient
 
 LIMITS = {

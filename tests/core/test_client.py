@@ -8,11 +8,11 @@ from msgspec import Raw
 
 from heartline.core import effects as do
 from heartline.core.codes import CodeClass
+from heartline.core.enums import State
 from heartline.core.errors import ConnectionClosed
 from heartline.core.outbox import Kind, Message
 from heartline.core.policy import ClientPolicy, Heartbeat
 from heartline.core.saved import Saved
-from heartline.core.states import State
 from tests.core.kit import LIMITS, Kit, welcome
 
 STATES = ["idle", "dialling", "greeting", "open", "moving", "waiting", "gave up", "refused"]

@@ -10,11 +10,12 @@ from msgspec import Raw
 
 from heartline.core import effects as do
 from heartline.core.client import ClientMachine
+from heartline.core.enums import Outcome, State
 from heartline.core.errors import HeartlineError
-from heartline.core.outbox import SPAN, Kind, Message, Outcome
+from heartline.core.outbox import SPAN, Kind, Message
 from heartline.core.policy import BackOff, ClientPolicy, Full, OutboxLimits
 from heartline.core.saved import Saved
-from heartline.core.states import MOVES, State
+from heartline.core.states import MOVES
 from heartline.dialects.native import NativeClient
 from tests.core.kit import Dice, welcome
 

@@ -10,9 +10,10 @@ from msgspec import Raw
 
 from heartline.core import effects as do
 from heartline.core.client import ClientMachine
+from heartline.core.enums import State
 from heartline.core.errors import ConnectionClosed
 from heartline.core.outbox import Kind
-from heartline.core.states import MOVES, State
+from heartline.core.states import MOVES
 from tests.core.kit import Kit, welcome
 from tests.core.test_client import STATES, kit_in
 

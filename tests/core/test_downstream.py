@@ -4,8 +4,8 @@ import pytest
 
 from heartline.core import effects as do
 from heartline.core.cursors import GONE
+from heartline.core.enums import State
 from heartline.core.saved import Saved
-from heartline.core.states import State
 from tests.core.kit import Kit
 
 OK = {"epoch": "E", "offset": 10}

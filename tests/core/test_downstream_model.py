@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from heartline.core import effects as do
-from heartline.core.states import State
+from heartline.core.enums import State
 from tests.core.kit import Kit, welcome
 
 CHANNELS = ("a", "b")

@@ -33,6 +33,23 @@ def test_policies_refuse_nonsense(kind: type[Any], field: str) -> None:
             kind(**{field: value})
 
 
+def test_counts_and_sizes_are_whole() -> None:
+    """Compiled code takes nothing else for them."""
+    for wrong in (lambda: ServerLimits(message=1e6), lambda: ClientPolicy(max_attempts=2.5)):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="must be a whole number"):
+            wrong()
+    with pytest.raises(TypeError, match=r"ServerLimits\.message must be a number"):
+        ServerLimits(message=None)  # type: ignore[arg-type]
+    assert ServerLimits(rate=5, session_ttl=None).rate == 5
+
+
+def test_policies_are_made_of_policies() -> None:
+    with pytest.raises(TypeError, match=r"ClientPolicy\.back_off must be of BackOff, not 1.5"):
+        ClientPolicy(back_off=1.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"ClientPolicy\.heartbeat must be of Heartbeat, not 25"):
+        ClientPolicy(heartbeat=25)  # type: ignore[arg-type]
+
+
 def test_cap_is_not_below_base() -> None:
     with pytest.raises(ValueError, match="cap"):
         BackOff(base=2.0, cap=1.0)

@@ -3,8 +3,8 @@
 import pytest
 
 from heartline.core import effects as do
+from heartline.core.enums import State
 from heartline.core.policy import BackOff, ClientPolicy
-from heartline.core.states import State
 from tests.core.kit import Kit, welcome
 
 

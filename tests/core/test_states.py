@@ -2,7 +2,8 @@
 
 import pytest
 
-from heartline.core.states import LINK_MOVES, MOVES, LinkState, State, check_move
+from heartline.core.enums import State
+from heartline.core.states import LINK_MOVES, MOVES, LinkState, check_move
 
 
 @pytest.mark.parametrize("old", State)

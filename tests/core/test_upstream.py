@@ -5,11 +5,11 @@ import json
 import pytest
 
 from heartline.core import effects as do
+from heartline.core.enums import Outcome, State
 from heartline.core.errors import OutboxFull
-from heartline.core.outbox import Kind, Message, Outcome
+from heartline.core.outbox import Kind, Message
 from heartline.core.policy import ClientPolicy, Full, OutboxLimits
 from heartline.core.saved import Saved
-from heartline.core.states import State
 from tests.core.kit import Kit
 
 SEND = (Kind.SEND, "e", b"1")

@@ -11,9 +11,9 @@ from msgspec import UNSET
 
 from heartline.core import effects as do
 from heartline.core.client import ClientMachine
-from heartline.core.outbox import Kind, Outcome
+from heartline.core.enums import Outcome, State
+from heartline.core.outbox import Kind
 from heartline.core.policy import BackOff, ClientPolicy
-from heartline.core.states import State
 from heartline.dialects import Beat, Dialect, Event, Request, Send, Subscribe
 from heartline.dialects.client_desk import Down, Leave, Output, Say, SendPing
 from heartline.dialects.client_translator import ClientTranslator

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from heartline.core.outbox import Kind, Outcome
-from heartline.core.states import State
+from heartline.core.enums import Outcome, State
+from heartline.core.outbox import Kind
 
 from .client_world import STRANGE, World
 

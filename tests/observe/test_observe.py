@@ -9,7 +9,7 @@ from dataclasses import fields
 import pytest
 
 import heartline
-from heartline.core.states import State
+from heartline.core.enums import State
 from heartline.observe import JsonTrace, LogTrace, metrics_page
 from heartline.server import Stats
 

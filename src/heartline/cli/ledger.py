@@ -48,7 +48,7 @@ class Ledger:
 
     async def collect(self) -> None:
         """Count what has its outcome, up to the first line that has none."""
-        from heartline.core.outbox import Outcome
+        from heartline.core.enums import Outcome
 
         waiting = self.open
         while waiting and (outcome := waiting[0][1].outcome) is not None:

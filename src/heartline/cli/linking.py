@@ -144,7 +144,7 @@ class LinkWatch:
         }
 
     def _changed(self, change: "StateChange") -> None:
-        from heartline.core.states import State
+        from heartline.core.enums import State
 
         if self._args.verbose:
             say(f"{change.old.value} -> {change.new.value}: {change.reason}{_when(change)}")

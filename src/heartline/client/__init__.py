@@ -1,7 +1,6 @@
 """The asyncio client: a thin shell around `heartline.core.client`. Begin with `connect`."""
 
-from heartline.core.outbox import Outcome
-from heartline.core.states import State
+from heartline.core.enums import Outcome, State
 
 from .connect import connect
 from .connection import Connection

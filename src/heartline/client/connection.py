@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from msgspec import DecodeError
 
+from heartline.core.enums import State
 from heartline.core.errors import HeartlineError
 from heartline.core.outbox import CALL, PUB, SEND
-from heartline.core.states import State
 from heartline.transports.clock import now
 
 from .items import Gap, Since

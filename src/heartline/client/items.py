@@ -1,6 +1,6 @@
 """What arrives: entries and gaps of channels, volatile messages; and the places in a channel."""
 
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeGuard, TypeVar
 
 from msgspec import Raw, Struct
 
@@ -25,10 +25,16 @@ def place_of(since: Since) -> tuple[Cursor | None, tuple[str | None, int | None]
     if since == "beginning":
         return None, (None, 0)
     if isinstance(since, Cursor):
-        return since, (since.epoch, since.offset)
-    if type(since) is int and 0 <= since < 2**53:
+        epoch: object = since.epoch
+        if isinstance(epoch, str) and _is_offset(since.offset):
+            return since, (epoch, since.offset)
+    elif _is_offset(since):
         return None, (None, since)
     raise ValueError(f"since: expected None, 'now', 'beginning', a Cursor or an offset, got {since!r}")
+
+
+def _is_offset(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < 2**53
 
 
 class Entry(Struct, Generic[T], frozen=True):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Raw, Struct, field, json
 
+from heartline.core.names import check_texts
 from heartline.core.policy import BackOff, ClientPolicy, OutboxLimits
 from heartline.dialects.native import SUBPROTOCOL
 from heartline.transports.plain import SocketLimits, check_headers
@@ -83,8 +84,20 @@ class Options(Struct, frozen=True):
             if given and self.dialect is None:
                 raise ValueError(f"{name}: only a dialect has them, connect(…, dialect=…)")
             encode(name, dict(given))
+        self._check_kinds()
         if not self.linger >= 0:
             raise ValueError(f"linger: expected seconds, 0 or more, got {self.linger!r}")
+
+    def _check_kinds(self) -> None:
+        check_texts(**self.about)
+        if self.trace is not None and not callable(self.trace):
+            raise TypeError(f"trace: expected a function, got {type(self.trace).__name__}")
+        limits: object = self.limits
+        if not isinstance(limits, SocketLimits):
+            raise TypeError(f"limits: expected SocketLimits or None, got {type(limits).__name__}")
+        linger: object = self.linger
+        if not isinstance(linger, int | float):
+            raise TypeError(f"linger: expected seconds, got {linger!r}")
 
 
 def dialect_of(dialect: "Dialect | str | None", policy: ClientPolicy | None = None) -> "Dialect | None":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from heartline.core.client import ClientMachine
 from heartline.core.effects import Settle
+from heartline.core.enums import Outcome
 from heartline.core.errors import (
     ConnectionClosed,
     Expired,
@@ -22,7 +23,7 @@ from heartline.core.errors import (
     OutcomeUnknown,
     RequestTimeout,
 )
-from heartline.core.outbox import CALL, HANDLED, Kind, Message, Outcome
+from heartline.core.outbox import CALL, HANDLED, Kind, Message
 from heartline.core.policy import Full
 from heartline.transports.clock import now
 

@@ -90,9 +90,9 @@ class Speller:
         assert self._dialect is not None
         check_message(self._dialect, kind.value, event, json.decode(text), channel, self._params)
 
-    def subscription(self, channel: str, args: object, since: Since) -> None:
+    def subscription(self, channel: object, args: object, since: Since) -> None:
         """Look at a subscription. Raises TypeError and ValueError."""
-        check_channel(channel, "channel")
+        name = check_channel(channel, "channel")
         if self._dialect is None:
             if args is not None:
                 raise ValueError("args: heartline.1 has none, a channel's name says it all")
@@ -101,12 +101,16 @@ class Speller:
             raise ValueError("since: a foreign server keeps nothing to begin with, only None or 'now'")
         from heartline.dialects.client_channels import check_subscription
 
-        check_subscription(self._dialect, channel, json.decode(encode("args", args)), self._params)
+        check_subscription(self._dialect, name, json.decode(encode("args", args)), self._params)
 
 
 def check_seconds(name: str, value: Any) -> None:
-    """Raise ValueError unless `value` is None or a time above 0."""
-    if value is not None and not value > 0:
+    """Raise TypeError or ValueError unless `value` is None or a time above 0."""
+    if value is None:
+        return
+    if type(value) is not float and not isinstance(value, int | float):
+        raise TypeError(f"{name}: expected seconds or None, got {type(value).__name__}")
+    if not value > 0:
         raise ValueError(f"{name}: expected seconds above 0 or None, got {value!r}")
 
 

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 from msgspec import DecodeError, json
 
 from heartline.core.effects import Settle
+from heartline.core.enums import Outcome
 from heartline.core.errors import Expired, HeartlineError, OutcomeUnknown, Rejected
-from heartline.core.outbox import Kind, Message, Outcome
+from heartline.core.outbox import Kind, Message
 
 Wake: TypeAlias = asyncio.Future[HeartlineError | None]
 """What somebody waits on. An error is a result here, so that none is left unretrieved when the waiter is cancelled."""

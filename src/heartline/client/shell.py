@@ -24,9 +24,9 @@ from msgspec import UNSET, Raw, json
 
 from heartline.core import effects
 from heartline.core.client import ClientMachine
+from heartline.core.enums import State
 from heartline.core.errors import ConnectionClosed
 from heartline.core.frames import INBOX
-from heartline.core.states import State
 from heartline.dialects.native import NativeClient
 from heartline.transports.clock import now
 

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from heartline.core.codes import Code
 from heartline.core.effects import Changed
+from heartline.core.enums import State
 from heartline.core.errors import BadFrame, ConnectionClosed, GaveUp, HeartlineError, LoginRefused, Replaced
-from heartline.core.states import State
 
 _logger = logging.getLogger("heartline.client")
 

@@ -24,6 +24,7 @@ from .cursors import Reader
 from .deadlines import ACK, FLOOR, Due
 from .downstream import Downstream
 from .effects import Effect, ForgetCursor, Renew, Transmit
+from .enums import State
 from .errors import BadFrame, ConnectionClosed
 from .frames import (
     INBOX,
@@ -51,7 +52,7 @@ from .names import KnownNames, check_channel
 from .outbox import PUB, Kind, Outbox
 from .policy import ClientPolicy, Heartbeat
 from .road import Road
-from .states import CLOSED, GREETING, State
+from .states import CLOSED, GREETING
 from .upstream import Upstream
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ what is settled is settled before it is forgotten (test_effects_keep_the_order_o
 
 from msgspec import Raw, Struct
 
-from .outbox import Message, Outcome
+from .enums import Outcome
+from .outbox import Message
 
 
 class Dial(Struct, frozen=True):

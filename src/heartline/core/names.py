@@ -34,6 +34,13 @@ def check_channel(name: object, argument: str) -> str:
     return check_name(name, argument)
 
 
+def check_texts(**texts: object) -> None:
+    """Raise TypeError naming the first that is no string: what compiled code says of it names nothing."""
+    for argument, text in texts.items():
+        if not isinstance(text, str):
+            raise TypeError(f"{argument} must be a string, not {type(text).__name__}")
+
+
 class KnownNames:
     """Names that were checked before: a program has few, and uses them often."""
 
@@ -42,10 +49,10 @@ class KnownNames:
     def __init__(self) -> None:
         self._names: set[str] = set()
 
-    def check(self, name: str, argument: str) -> None:
+    def check(self, name: object, argument: str) -> None:
         """As `check_name`, which is asked once."""
-        if name not in self._names:
-            check_name(name, argument)
+        if not isinstance(name, str) or name not in self._names:
+            known = check_name(name, argument)
             if len(self._names) >= 1000:
                 self._names.clear()
-            self._names.add(name)
+            self._names.add(known)

@@ -25,6 +25,7 @@ from enum import Enum
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+from .enums import Outcome
 from .errors import OutboxFull
 from .policy import Full, OutboxLimits
 
@@ -45,15 +46,6 @@ class Kind(Enum):
     SEND = "send"
     CALL = "call"
     PUB = "pub"
-
-
-class Outcome(Enum):
-    """How a message ended (PROTOCOL 3.3; the promise)."""
-
-    HANDLED = "handled"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    UNKNOWN = "unknown"
 
 
 # Naming a member of an enum costs as much as a call on Python 3.11.

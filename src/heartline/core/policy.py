@@ -11,17 +11,35 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 LONGEST_BEAT = 86_400.0
+_OPTIONAL = ("max_attempts", "rate", "session_ttl")
+_MEASURED = ("hello_timeout", "rate", "frames", "session_ttl")
 
 
 def _positive(owner: object, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
-        if value is None:
+        if value is None and name in _OPTIONAL:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{type(owner).__name__}.{name} must be a number above 0, not {value!r}")
         if not value > 0 or math.isinf(value):
             raise ValueError(f"{type(owner).__name__}.{name} must be above 0 and finite, not {value!r}")
+
+
+def _whole(owner: object, *names: str) -> None:
+    """What is counted or is a size: compiled code takes no other number for it."""
+    _positive(owner, *names)
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None and not isinstance(value, int):
+            raise TypeError(f"{type(owner).__name__}.{name} must be a whole number, not {value!r}")
+
+
+def _made_of(owner: object, **kinds: type) -> None:
+    for name, kind in kinds.items():
+        value = getattr(owner, name)
+        if not isinstance(value, kind):
+            raise TypeError(f"{type(owner).__name__}.{name} must be of {kind.__name__}, not {value!r}")
 
 
 class Heartbeat(Struct, frozen=True):
@@ -76,7 +94,7 @@ class OutboxLimits(Struct, frozen=True):
     full: Full = Full.REFUSE
 
     def __post_init__(self) -> None:
-        _positive(self, "messages", "bytes")
+        _whole(self, "messages", "bytes")
         if not isinstance(self.full, Full):
             force_setattr(self, "full", Full(self.full))
 
@@ -95,7 +113,11 @@ class ClientPolicy(Struct, frozen=True):
     max_attempts: int | None = None
 
     def __post_init__(self) -> None:
-        _positive(self, "connect_timeout", "hello_timeout", "max_attempts")
+        _positive(self, "connect_timeout", "hello_timeout")
+        _whole(self, "max_attempts")
+        _made_of(self, back_off=BackOff, outbox=OutboxLimits)
+        if self.heartbeat is not None:
+            _made_of(self, heartbeat=Heartbeat)
 
 
 class ServerLimits(Struct, frozen=True):
@@ -122,7 +144,8 @@ class ServerLimits(Struct, frozen=True):
     inbox_bytes: int = 1 << 20
 
     def __post_init__(self) -> None:
-        _positive(self, *self.__struct_fields__)
+        _positive(self, *_MEASURED)
+        _whole(self, *(name for name in self.__struct_fields__ if name not in _MEASURED))
         if self.window > 256:
             raise ValueError(f"ServerLimits.window must not be above 256, not {self.window} (PROTOCOL 3.4)")
 

@@ -17,9 +17,10 @@ from .clock import Clock
 from .codes import Code, CodeClass
 from .deadlines import Deadlines, Due
 from .effects import Changed, Dial, Drop, Effect
+from .enums import State
 from .frames import MoveBody
 from .policy import ClientPolicy
-from .states import MOVES, State, check_move
+from .states import MOVES, check_move
 
 if TYPE_CHECKING:
     from .ports import Trace
@@ -164,15 +165,16 @@ class Road:
     def drop(self, attempt: int, code: int, reason: str) -> None:
         """Leave one link or dial; the reason is cut to what a close frame takes."""
         brief = reason.encode("utf-8", "replace")[:REASON_BYTES].decode("utf-8", "ignore")
-        self._effects.append(Drop(attempt, code, brief))
+        self._effects.append(Drop(attempt, int(code), brief))
 
     def go(self, new: State, reason: str, code: int | None = None, retry_in: float | None = None) -> None:
         """Move, if the table allows it, and tell."""
         check_move(MOVES, self.state, new)
         old, self.state = self.state, new
+        plain = None if code is None else int(code)
         self.up = new is State.OPEN or new is State.MOVING
         self.linked = self.up or new is State.GREETING
-        self._effects.append(Changed(old.value, new.value, reason, self.attempt, code, retry_in))
+        self._effects.append(Changed(old.value, new.value, reason, self.attempt, plain, retry_in))
         if self._trace is not None:
             self._trace(self._clock.now, "client.state", {"old": old.value, "new": new.value, "reason": reason})
 

@@ -9,26 +9,9 @@ Invariants: a move that is not in its table raises AssertionError (test_illegal_
 from enum import Enum
 from typing import Final, TypeVar
 
+from .enums import State
+
 _S = TypeVar("_S", bound=Enum)
-
-
-class State(Enum):
-    """Where a client's connection stands."""
-
-    IDLE = "idle"
-    DIALLING = "dialling"
-    GREETING = "greeting"
-    """the socket is open, hello is out"""
-    OPEN = "open"
-    MOVING = "moving"
-    """open, and dialling the next link because the server asked"""
-    WAITING = "waiting"
-    """for the next dial"""
-    GAVE_UP = "gave up"
-    REFUSED = "refused"
-    """for good; `retry_now()` with other credentials is the way back"""
-    CLOSED = "closed"
-
 
 # Naming a member of an enum costs as much as a call on Python 3.11.
 GREETING: Final = State.GREETING

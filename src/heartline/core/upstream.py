@@ -14,9 +14,10 @@ from msgspec import Raw, Struct
 
 from .back_off import Retry
 from .effects import Effect, Forget, Persist, Room, Settle
+from .enums import Outcome
 from .errors import OutboxFull
 from .frames import Ack, Call, Fail, Pub, Reply, Send, Settled, WelcomeBody
-from .outbox import CALL, HANDLED, PUB, SPAN, Kind, Message, Outbox, Outcome, size_of
+from .outbox import CALL, HANDLED, PUB, SPAN, Kind, Message, Outbox, size_of
 
 NUMBER_BLOCK = 1024
 NO_BODY = b"null"

@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 from heartline.brokers.urls import make_broker
-from heartline.core.names import check_name
+from heartline.core.names import check_name, check_texts
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.ports import Broker
 from heartline.dialects.spec import Dialect
@@ -62,14 +62,19 @@ class Server:
         presence_grace: float = 15.0,
         trace: Trace | None = None,
     ) -> None:
-        if not path.startswith("/"):
-            raise ValueError(f"path must begin with '/', not {path!r}")
+        _check_path(path)
         limits = limits or ServerLimits()
-        self._broker = make_broker(broker, limits.time_to_resume(durable=True)) if isinstance(broker, str) else broker
         self._anonymous = anonymous
         self._options = Options(
-            limits, heartbeat or Heartbeat(), path, Origins(origins), presence_grace=presence_grace, trace=trace
+            limits,
+            heartbeat or Heartbeat(),
+            path,
+            Origins(origins),
+            anonymous=True if anonymous is None else anonymous,
+            presence_grace=presence_grace,
+            trace=trace,
         )
+        self._broker = make_broker(broker, limits.time_to_resume(durable=True)) if isinstance(broker, str) else broker
         self._hub: Hub | None = None
         self._mounted: list[Server] = []
 
@@ -143,8 +148,7 @@ class Server:
         None if it is no subscription but an ordinary message; it is needed where the dialect does not name channels.
         Sessions of such clients end with their links. Raises TypeError and ValueError.
         """
-        if not path.startswith("/"):
-            raise ValueError(f"path must begin with '/', not {path!r}")
+        _check_path(path)
         if path in self._options.paths:
             raise ValueError(f"path {path!r} is served already")
         self._options.spoken[path] = make_spoken(path, dialect, channel)
@@ -165,8 +169,7 @@ class Server:
 
     def page(self, path: str) -> Callable[[_F], _F]:
         """Decorate a function of a `Request` that answers GET `path` with `Respond`, str (HTML) or bytes, at once."""
-        if not path.startswith("/"):
-            raise ValueError(f"path must begin with '/', not {path!r}")
+        _check_path(path)
         if path in self._options.pages:
             raise ValueError(f"page {path!r} is there already")
 
@@ -212,6 +215,10 @@ class Server:
         data larger than `ServerLimits.message`, TypeError for data that is no JSON, BrokerError when the broker cannot
         take it.
         """
+        if type(channel) is not str or type(event) is not str:
+            check_texts(channel=channel, event=event)
+        if key is not None:
+            check_texts(key=key)
         return await self._running().entries.publish(channel, event, data, key)
 
     def publish_now(self, channel: str, event: str, data: Any = None) -> None:
@@ -219,16 +226,21 @@ class Server:
 
         Raises as `publish` does, but for the broker, which is not asked.
         """
+        if type(channel) is not str or type(event) is not str:
+            check_texts(channel=channel, event=event)
         self._running().entries.volatile(channel, event, data)
 
     def sessions(self, identity: str | None = None) -> list[Session]:
         """The sessions of this process, of one identity or all, connected or not."""
+        if identity is not None:
+            check_texts(identity=identity)
         hub = self._running()
         cores = hub.node.sessions.values() if identity is None else hub.node.by_identity.get(identity, ())
         return [hub.facade(core) for core in cores]
 
     def presence(self, channel: str) -> list[str]:
         """Who follows a channel declared with `presence=True`."""
+        check_texts(channel=channel)
         return self._running().node.presence.members(channel)
 
     def stats(self) -> Stats:
@@ -334,3 +346,9 @@ class Server:
         if self._hub is None:
             raise RuntimeError("this Server is not serving: use it inside `async with app.serving(…)` or a handler")
         return self._hub
+
+
+def _check_path(path: object) -> None:
+    check_texts(path=path)
+    if not str(path).startswith("/"):
+        raise ValueError(f"path must begin with '/', not {path!r}")

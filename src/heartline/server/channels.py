@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, TypeVar
 
 from heartline.core.names import check_name
@@ -79,7 +80,9 @@ def make_channel(
 ) -> Channel:
     """Check and compile a rule."""
     check_name(pattern, "pattern")
-    _check_whole(history=history, history_bytes=history_bytes)
+    _check_kind(int, "a whole number", history=history, history_bytes=history_bytes)
+    _check_kind(bool, "True or False", presence=presence, publish=publish)
+    _check_kind((int, float, NoneType), "seconds or None", ttl=ttl)
     if history < 0 or history_bytes <= 0 or (ttl is not None and not ttl > 0):
         raise ValueError(f"history must not be negative, ttl and history_bytes must be above 0 (channel {pattern!r})")
     regex, last = "", 0
@@ -96,10 +99,10 @@ def make_channel(
     return Channel(pattern, kept, presence, publish, re.compile(regex + re.escape(pattern[last:]), re.DOTALL))
 
 
-def _check_whole(**numbers: object) -> None:
-    for name, value in numbers.items():
-        if not isinstance(value, int):
-            raise TypeError(f"{name} must be a whole number, not {value!r}")
+def _check_kind(kind: type | tuple[type, ...], expected: str, **values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be {expected}, not {value!r}")
 
 
 def _hook(rule: Channel, function: Hook) -> Callable[[Session, dict[str, str]], Any]:

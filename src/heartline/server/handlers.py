@@ -26,6 +26,8 @@ def make_handler(event: str, function: Callable[..., Any], *, concurrent: bool, 
     """Look at a function once. Raises TypeError or ValueError naming what is wrong with it."""
     if not callable(function):
         raise TypeError(f"the handler of {event!r} must be a function, not {type(function).__name__}")
+    if not isinstance(concurrent, bool):
+        raise TypeError(f"concurrent must be True or False, not {concurrent!r}")
     if on_crash not in CRASH:
         raise ValueError(f"on_crash must be 'repeat' or 'unknown', not {on_crash!r}")
     whole = _without_partial(function)

@@ -39,7 +39,11 @@ class Identity:
         check_text(self.name, "Identity.name must be a non-empty string")
         if not isinstance(self.say, Mapping):
             raise TypeError(f"Identity.say must be a mapping, not {type(self.say).__name__}")
-        if self.expires_in is not None and not 0 < self.expires_in <= 1e9:
+        if self.expires_in is None:
+            return
+        if not isinstance(self.expires_in, int | float):
+            raise TypeError(f"Identity.expires_in must be seconds or None, not {self.expires_in!r}")
+        if not 0 < self.expires_in <= 1e9:
             raise ValueError(f"Identity.expires_in must be above 0 and at most 1e9, not {self.expires_in!r}")
 
 

@@ -64,6 +64,18 @@ class Options:
     shutdown: list[Callable[[], Any]] = field(default_factory=list)
     pages: dict[str, Callable[[Request], Any]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, kind in (("limits", ServerLimits), ("heartbeat", Heartbeat), ("anonymous", bool)):
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise TypeError(f"{name} must be of {kind.__name__}, not {value!r}")
+        if not isinstance(self.presence_grace, int | float):
+            raise TypeError(f"presence_grace must be seconds, not {self.presence_grace!r}")
+        if not self.presence_grace >= 0:
+            raise ValueError(f"presence_grace must not be negative, not {self.presence_grace!r}")
+        if self.trace is not None and not callable(self.trace):
+            raise TypeError(f"trace must be a function, not {type(self.trace).__name__}")
+
     @property
     def judged(self) -> bool:
         """Whether the application has a login."""

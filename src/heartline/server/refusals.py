@@ -27,10 +27,11 @@ class Refuse(Exception):
     ) -> None:
         super().__init__(f"{code}: {message}" if message else code)
         check_text(code, "code must be a short word")
-        if retry is not False and (retry is True or not retry >= 0):
+        seconds: object = retry
+        if seconds is not False and (seconds is True or not isinstance(seconds, int | float) or not seconds >= 0):
             raise ValueError(f"retry must be seconds, or False for good, not {retry!r}")
         self.code = code
-        self.message = message
+        self.message = str(message)
         self.retry = retry
         self.details = details
 

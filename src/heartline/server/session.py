@@ -5,6 +5,7 @@ Invariant: a session's key is shown nowhere (test_keys_are_never_shown).
 
 from typing import TYPE_CHECKING, Any
 
+from heartline.core.names import check_texts
 from heartline.core.outbox import Kind
 from heartline.core.server.session import Pending
 from heartline.core.server.session import Session as CoreSession
@@ -101,16 +102,22 @@ class Session:
         Raises BrokerError, ValueError for data too large, for an anonymous session, which has no inbox, and for one that
         is over, RuntimeError when the server has stopped.
         """
+        if type(event) is not str:
+            check_texts(event=event)
         return await self._hub.entries.send(self._core, event, data)
 
     def send_now(self, event: str, data: Any = None) -> None:
         """Send something that may be dropped: nothing when the session is offline or its link is congested."""
+        if type(event) is not str:
+            check_texts(event=event)
         self._hub.entries.send_now(self._core, event, data)
 
     def revoke(self, channel: str, message: str = "") -> None:
         """Take a subscription away; the client hears `forbidden`. Nothing when it does not follow the channel."""
+        check_texts(channel=channel, message=message)
         self._hub.revoke(self._core, channel, message)
 
     def close(self, reason: str = "") -> None:
         """End the session for good: its client is told (close code 4203) and does not come back as this session."""
+        check_texts(reason=reason)
         self._hub.end(self._core, reason or "ended by the application")

@@ -33,6 +33,13 @@ class SocketLimits(Struct, frozen=True):
     max_links: int | None = None
 
     def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if name == "handshake_timeout":
+                if not isinstance(value, int | float):
+                    raise TypeError(f"{name}: expected seconds, got {value!r}")
+            elif not isinstance(value, int) and not (name == "max_links" and value is None):
+                raise TypeError(f"{name}: expected a whole number, got {value!r}")
         if self.max_message < 1:
             raise ValueError(f"max_message: expected at least 1 byte, got {self.max_message}")
         if self.handshake_timeout <= 0:
@@ -58,7 +65,10 @@ class DialError(Exception):
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Raise ValueError for a header that could break out of its line."""
+    """Raise TypeError for what are no headers, ValueError for one that could break out of its line."""
+    given: object = headers
+    if not isinstance(given, Mapping) or not all(isinstance(text, str) for line in given.items() for text in line):
+        raise TypeError("headers: expected a mapping of names to texts")
     for name, value in headers.items():
         if not name or not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
             raise ValueError(f"headers: {name!r} is not a header name")

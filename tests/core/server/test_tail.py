@@ -1,10 +1,14 @@
 """The live end of a channel: what many get is told at once to those who wait for nothing (design: the hot path)."""
 
+import pytest
+
 from heartline.core.policy import ServerLimits
 from heartline.core.ports import LogEntry
 from heartline.core.server.link import ServerLink
 from heartline.core.server.tail import Batch, Outlet
 from tests.core.server.world import World
+
+pytestmark = pytest.mark.pure  # Told is a class of its own
 
 
 class Told(Outlet):

@@ -183,7 +183,7 @@ class ServerLink:
         """Leave this link: nothing it says later matters."""
         if self.state is LinkState.CLOSED:
             return
-        self.node.effects.append(CloseLink(self, code, reason[:120]))
+        self.node.effects.append(CloseLink(self, int(code), reason[:120]))
         self.ended()
 
     def ended(self) -> None:

@@ -23,6 +23,7 @@ from heartline.core.server.link import ServerLink
 from heartline.core.server.node import Node
 from heartline.core.server.session import Pending, Session
 from heartline.core.server.tail import Batch
+from heartline.variant import is_compiled
 
 from .commits import Call, Transactions
 from .disk import Disk
@@ -45,9 +46,14 @@ class BrokenCore:
 
 @contextmanager
 def broken(name: str) -> Iterator[None]:
-    """Break the core as `name` says while this lasts. Raises ValueError for a name there is not."""
+    """Break the core as `name` says while this lasts.
+
+    Raises ValueError for a name there is not, RuntimeError where the core is compiled: it calls itself directly.
+    """
     if name not in BROKEN:
         raise ValueError(f"core must be one of {', '.join(sorted(BROKEN))}, not {name!r}")
+    if is_compiled():
+        raise RuntimeError("a compiled core cannot be broken: set HEARTLINE_PURE=1 in the environment")
     with ExitStack() as stack:
         for owner, attribute, value in BROKEN[name].patches():
             stack.callback(setattr, owner, attribute, owner.__dict__[attribute])

@@ -9,10 +9,10 @@ from msgspec import Raw
 
 from heartline.core import effects as do
 from heartline.core.client import ClientMachine
+from heartline.core.enums import Outcome, State
 from heartline.core.errors import ConnectionClosed, OutboxFull
 from heartline.core.frames import INBOX
-from heartline.core.outbox import Kind, Outcome
-from heartline.core.states import State
+from heartline.core.outbox import Kind
 from heartline.dialects.native import NativeClient
 from heartline.faults.rules import Direction
 

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from heartline.core.outbox import Kind, Outcome
+from heartline.core.enums import Outcome
+from heartline.core.outbox import Kind
 from heartline.core.ports import SessionRecord
 
 from .channels import Channels

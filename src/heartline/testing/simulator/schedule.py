@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
+from heartline.core.enums import State
 from heartline.core.frames import INBOX
-from heartline.core.states import State
 from heartline.faults.model import FaultModel
 
 from .client import SimClient

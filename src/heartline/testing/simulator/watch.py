@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from heartline.core.codes import Code
 from heartline.core.effects import Changed, Drop
+from heartline.core.enums import State
 from heartline.core.frames import (
     Ack,
     At,
@@ -31,7 +32,7 @@ from heartline.core.outbox import FIRST_WINDOW, SPAN
 from heartline.core.policy import Heartbeat
 from heartline.core.server.link import ServerLink
 from heartline.core.server.session import Session
-from heartline.core.states import LinkState, State
+from heartline.core.states import LinkState
 from heartline.dialects.native import decode_down, decode_up
 
 from .clock import Violation
