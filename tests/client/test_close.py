@@ -276,7 +276,12 @@ def test_the_timer_is_left_alone(run: Run) -> None:
                 armed += callback == shell._tick
                 return call_later(delay, callback, *args)
 
-            shell.loop = type("Loop", (), {"call_later": staticmethod(counting), "call_soon": loop.call_soon})()  # type: ignore[assignment]
+            parts = {
+                "call_later": staticmethod(counting),
+                "call_soon": loop.call_soon,
+                "create_future": loop.create_future,
+            }
+            shell.loop = type("Loop", (), parts)()  # type: ignore[assignment]
             for i in range(200):
                 await conn.request("echo", i)
             shell.loop = loop

@@ -10,11 +10,10 @@ Invariants:
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import json
 
-from heartline.core.client import ClientMachine
 from heartline.core.effects import Entry, Lost, Subscribed, Unsubscribed
 from heartline.core.errors import HeartlineError, SubscriptionRefused
 from heartline.transports.clock import now
@@ -25,19 +24,21 @@ from .lane import Lane
 from .reading import Decode, convert
 from .receipt import Wake, wake
 
+if TYPE_CHECKING:
+    from .shell import Shell
+
 _OVERHEAD: Final = 64  # of an entry's frame beside its data: what counts against the credit
 _Entry: Final = Entry
 _now: Final = now
 
 
 class Feed:
-    """One channel. `run_soon` has what the machine wants carried out; `decode` is what its entries are to be."""
+    """One channel. `decode` makes of JSON what its entries are to be."""
 
     __slots__ = (
         "_epoch",
-        "_machine",
         "_offset",
-        "_run_soon",
+        "_shell",
         "_state",
         "args",
         "channel",
@@ -56,8 +57,7 @@ class Feed:
         self,
         channel: str,
         cursor: Cursor | None,
-        machine: ClientMachine,
-        run_soon: Callable[[], None],
+        shell: "Shell",
         decode: Decode,
     ) -> None:
         self.channel: str = channel
@@ -70,8 +70,7 @@ class Feed:
         self.closed: bool = False
         self.refused: Unsubscribed | None = None
         self.lane: Lane[Entry | Lost] | None = None
-        self._machine = machine
-        self._run_soon = run_soon
+        self._shell = shell
         self._state: bytes | None = None
         self._epoch: str | None = None
         self._offset: int = 0
@@ -130,8 +129,9 @@ class Feed:
             offset, size = item.to, _OVERHEAD
         epoch = self._epoch = item.epoch
         self._offset = offset
-        self._machine.handled(self.channel, epoch, offset, size, _now())
-        self._run_soon()
+        shell = self._shell
+        shell.machine.handled(self.channel, epoch, offset, size, _now())
+        shell.run_soon()
 
     def arrived(self, item: Entry | Lost) -> None:
         """An item came, for who iterates."""
@@ -150,7 +150,8 @@ class Feed:
 
     def waiter(self) -> Wake:
         """What is done when something happened, with an error or None; to be given to `waited` then."""
-        future: Wake = asyncio.get_running_loop().create_future()
+        loop = self._shell.loop  # asking for the running one costs a system call
+        future: Wake = (asyncio.get_running_loop() if loop is None else loop).create_future()
         self.waiting.append(future)
         return future
 

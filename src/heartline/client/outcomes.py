@@ -44,7 +44,6 @@ _COMPACT_AT: Final = 64  # time-outs of settled requests that are kept at least
 _now: Final = now
 _heappush: Final = heappush
 _heappop: Final = heappop
-_running_loop: Final = asyncio.get_running_loop
 _Receipt: Final = Receipt
 
 
@@ -128,7 +127,7 @@ class Outcomes:
         """
         if self._wait_for_room:
             return None
-        future: Waiting = _running_loop().create_future()
+        future = self._new_future()
         n = self._call(out, future)
         if timeout is not None:
             self._set_due(_now() + timeout, n)
@@ -138,7 +137,7 @@ class Outcomes:
     async def request_later(self, out: Outgoing, timeout: float | None) -> tuple[int, Waiting]:
         """As `request`, as soon as there is room."""
         until = None if timeout is None else _now() + timeout
-        future: Waiting = _running_loop().create_future()
+        future = self._new_future()
         self._check_size(out)
         n = await self._waitlist.admit(lambda: self._call(out, future), timeout)
         if until is not None:
@@ -209,10 +208,10 @@ class Outcomes:
     # time
 
     def next_deadline(self) -> float | None:
-        """When `tick` has something to do."""
+        """When `tick` has something to do, or only to forget one that is settled."""
         due = self._due
-        while due and due[0][1] not in self._calls:
-            _heappop(due)
+        if not self._calls:
+            due.clear()
         return due[0][0] if due else None
 
     def tick(self, at: float) -> None:
@@ -253,6 +252,10 @@ class Outcomes:
         self._receipts[n] = receipt
         self._shell.run()
         return receipt
+
+    def _new_future(self) -> Waiting:
+        loop = self._shell.loop  # asking for the running one costs a system call
+        return (asyncio.get_running_loop() if loop is None else loop).create_future()
 
     def _call(self, out: Outgoing, future: Waiting) -> int:
         if self.refusing:

@@ -314,7 +314,7 @@ class Shell:
         cursor, place = place_of(since)
         if channel in self.feeds:
             raise ValueError(f"channel: {channel!r} is followed already on this connection; close that one or share it")
-        feed = Feed(channel, cursor, self.machine, self.run_soon, decode)
+        feed = Feed(channel, cursor, self, decode)
         feed.args = args
         if self.durable is None:
             self.machine.subscribe(channel, now(), *place)

@@ -464,7 +464,11 @@ class ClientLink(Link):
         self._subprotocol = subprotocol
 
     def send(self, payload: bytes) -> None:
-        self._send_frame(1, payload)
+        wire = masking.masked_frame(1, payload, self._keys.take())
+        if self._slow:
+            self._push_slow(wire)
+        else:
+            self._push(wire)
 
     def send_framed(self, wire: bytes) -> None:
         raise TypeError("send_framed: frames of a client are masked, use send()")
