@@ -170,24 +170,32 @@ class Hub:
         self._go(Stage.STOPPING)
         self.allowance.close()
         try:
-            await self.runner.cancel()
-            await self.judging.cancel()
-            for session in list(self.node.sessions.values()):
-                if not session.durable:
-                    self.node.end_session(session, "the server stops")
-            self.node.flush(now())
-            self.turn()
-            await self.asking.wait(LAST_WORDS)
-            await self.asking.cancel()
-        finally:
-            self._go(Stage.STOPPED)
-            for release in self._releases.values():
-                release.cancel()
-            for timer in (self._tick_timer, self._throttle, *self._timers):
-                if timer is not None:
-                    timer.cancel()
-            await self.runner.close()
-            await settled(self.broker.stop())
+            await self._end_work()
+        except BaseException:  # not `finally`: an await in there is wrong when it is compiled (CONTRIBUTING.md)
+            await self._let_go()
+            raise
+        await self._let_go()
+
+    async def _end_work(self) -> None:
+        await self.runner.cancel()
+        await self.judging.cancel()
+        for session in list(self.node.sessions.values()):
+            if not session.durable:
+                self.node.end_session(session, "the server stops")
+        self.node.flush(now())
+        self.turn()
+        await self.asking.wait(LAST_WORDS)
+        await self.asking.cancel()
+
+    async def _let_go(self) -> None:
+        self._go(Stage.STOPPED)
+        for release in self._releases.values():
+            release.cancel()
+        for timer in (self._tick_timer, self._throttle, *self._timers):
+            if timer is not None:
+                timer.cancel()
+        await self.runner.close()
+        await settled(self.broker.stop())
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call something in a while, and take a turn; not at all if the server stops before."""
