@@ -11,9 +11,11 @@ from heartline import __version__
 from heartline.cli import COMMANDS, main
 from heartline.cli.values import above_0, address, beat, count, maybe_ever, number, rate, seconds, size
 from heartline.faults.rules import FaultRules, rule_fields
+from heartline.variant import is_compiled
 
 from .processes import run
 
+VERSION = f"heartline {__version__}{' (compiled)' if is_compiled() else ''}\n"
 HEAVY = {"picows", "msgspec", "uvloop", "heartline.core.client", "heartline.transports", "multiprocessing"}
 
 
@@ -43,7 +45,7 @@ def test_help_of_a_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"heartline {__version__}\n"
+    assert capsys.readouterr().out == VERSION
 
 
 def test_an_unknown_command_gets_help_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +116,7 @@ def test_start_up_is_quick() -> None:
 
 def test_python_m_is_the_same(tmp_path: Path) -> None:
     done = run("--version", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, f"heartline {__version__}\n")
+    assert (done.returncode, done.stdout) == (0, VERSION)
 
 
 def test_every_rule_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
