@@ -11,7 +11,7 @@ BENCH = Bench(
     "request-8",
     "request and reply, window 8",
     "100 connections, eight requests of 64 bytes under way on each",
-    ("heartline", "picows", "Node ws", "Node Socket.IO", "websockets", "FastAPI", "python-socketio"),
+    ("heartline", "heartline, pure", "picows", "Node ws", "Node Socket.IO", "websockets", "FastAPI", "python-socketio"),
     ("echo", "--connections", "100", "--window", "8", "--seconds", "3"),
     (RATE, P50, P99),
     PER_CPU,

@@ -8,7 +8,7 @@ BENCH = Bench(
     "request-1",
     "request and reply, window 1",
     "100 connections, one request of 64 bytes under way on each",
-    ("heartline", "picows"),
+    ("heartline", "heartline, pure", "picows"),
     ("echo", "--connections", "100", "--window", "1", "--seconds", "3"),
     (RATE, P50, P99),
     PER_CPU,

@@ -8,7 +8,7 @@ BENCH = Bench(
     "send-64",
     "one-way sends handled, window 64",
     "100 connections, 64 sends of 64 bytes under way on each, a typed async handler; a bare peer says each again",
-    ("heartline", "picows"),
+    ("heartline", "heartline, pure", "picows"),
     ("send", "--connections", "100", "--window", "64", "--seconds", "3"),
     (RATE, P50, P99),
     PER_CPU,

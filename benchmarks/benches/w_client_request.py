@@ -13,7 +13,7 @@ BENCH = Bench(
     "client-request",
     "Python client: requests, window 64",
     "64 tasks with one request of 64 bytes after the other, a server in C; picows' client keeps 64 messages on the road",
-    ("heartline client", "picows client"),
+    ("heartline client", "heartline client, pure", "picows client"),
     ("request", "--size", "64", "--seconds", "3"),
     (RATE,),
     PER_CPU,

@@ -118,3 +118,8 @@ def allow_files() -> int:
 def python(module: str, *words: str) -> tuple[str, ...]:
     """The command that runs one of our own peers."""
     return (sys.executable, "-m", module, *words)
+
+
+def pure(module: str, *words: str) -> tuple[str, ...]:
+    """The same, from the source that lies beside what is compiled."""
+    return ("env", "HEARTLINE_PURE=1", *python(module, *words))

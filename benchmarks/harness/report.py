@@ -27,7 +27,7 @@ def rows(record: dict[str, Any], benches: dict[str, Bench]) -> Iterator[Row]:
     for outcome in record["outcomes"]:
         bench = benches[outcome["bench"]]
         ours: list[Sample] = outcome["samples"][bench.peers[0]]
-        for name in bench.peers:
+        for name in (name for name in bench.peers if name in outcome["samples"]):  # older records have fewer
             yield _row(bench, name, ours, outcome["samples"][name])
 
 
