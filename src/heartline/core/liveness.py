@@ -36,6 +36,11 @@ class Act(Enum):
     DEAD = "dead"
 
 
+_NOTHING: Final = Act.NOTHING
+_PING: Final = Act.PING
+_DEAD: Final = Act.DEAD
+
+
 class Liveness:
     """One link's heartbeat. The owner tells what it hears and asks `tick` when `next_deadline` has come."""
 
@@ -109,15 +114,15 @@ class Liveness:
         """Judge. On PING the owner sends a ping with `t`; on DEAD it leaves the link."""
         late = now - self.next_deadline()
         if late < 0:
-            return Act.NOTHING
+            return _NOTHING
         if self.pulse is _CALM:
             self._ping(now, strict=self._calm_since() < self.heard_at)
-            return Act.PING
+            return _PING
         if late > max(1.0, self._heartbeat.timeout / 2) and not self._fresh:
             self._fresh = True
             self._ping(now, strict=self._strict)
-            return Act.PING
-        return Act.DEAD
+            return _PING
+        return _DEAD
 
     def _calm_since(self) -> float:
         if self._awaiting_since is None:

@@ -8,6 +8,7 @@ import pytest
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.server import effects as do
 from heartline.core.server.turns import QUANTUM
+from heartline.core.server.wheel import Sleeper as Sleeping
 from heartline.core.server.wheel import Wheel
 from heartline.core.states import LinkState
 from tests.core.server.world import Peer, World
@@ -150,11 +151,11 @@ def test_lost_link_cancels_nothing() -> None:
     assert two.resume(one)[1:3] == [["reply", 1, "one"], ["reply", 2, "two"]]
 
 
-class Sleeper:
+class Sleeper(Sleeping):
     def __init__(self, name: str, *at: float) -> None:
+        super().__init__()
         self.name = name
         self.at = list(at)
-        self.slot = -1
         self.woken: list[float] = []
         self.log: list[str] | None = None
 
@@ -173,6 +174,7 @@ def run(wheel: Wheel, to: float) -> None:
         wheel.turn(at)
 
 
+@pytest.mark.pure  # as what follows: its sleepers extend a class that may be compiled
 def test_wheel_wakes_within_a_slot() -> None:
     wheel = Wheel(0.5)
     sleepers = [Sleeper(str(at), at) for at in (0.0, 0.1, 0.49, 0.5, 7.3, 7.5)]
@@ -185,6 +187,7 @@ def test_wheel_wakes_within_a_slot() -> None:
     assert wheel.next_deadline() is None
 
 
+@pytest.mark.pure
 def test_a_deadline_that_moved_later_costs_nothing() -> None:
     wheel = Wheel(0.5)
     one = Sleeper("one", 1.0)
@@ -202,6 +205,7 @@ def test_a_deadline_that_moved_later_costs_nothing() -> None:
     assert one.woken == [2.5]
 
 
+@pytest.mark.pure
 def test_wheel_forgets_nobody() -> None:
     wheel = Wheel(0.5)
     late, other = Sleeper("late", 5.0), Sleeper("other", 2.0, 9.0)
@@ -220,6 +224,7 @@ def test_wheel_forgets_nobody() -> None:
     assert (meddler.woken, late.woken, other.woken) == ([0.5], [1.5], [2.5, 9.5])
 
 
+@pytest.mark.pure
 def test_wheel_keeps_order() -> None:
     wheel = Wheel(1.0)
     log: list[str] = []

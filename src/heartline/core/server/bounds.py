@@ -16,7 +16,10 @@ class Bounds:
     start adds `pace` seconds to it; it may lie `ahead` seconds in the future.
     """
 
-    __slots__ = ("ahead", "frames", "pace", "results_bytes", "window_bytes")
+    __slots__ = (
+        "ahead", "credit", "credit_bytes", "frames", "link_credit_bytes", "pace", "results_bytes", "subscriptions",
+        "window_bytes",
+    )  # fmt: skip
 
     def __init__(self, limits: ServerLimits) -> None:
         rate = limits.rate
@@ -27,6 +30,10 @@ class Bounds:
         self.window_bytes: int = limits.window_bytes + limits.message
         """what may be in flight when the last message is taken"""
         self.results_bytes: int = limits.results_bytes
+        self.credit: int = limits.credit
+        self.credit_bytes: int = limits.credit_bytes
+        self.link_credit_bytes: int = limits.link_credit_bytes
+        self.subscriptions: int = limits.subscriptions
 
 
 @lru_cache

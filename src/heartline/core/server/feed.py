@@ -15,10 +15,10 @@ from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from heartline.core.frames import INBOX, At, Failure, Gap, GapBody, No, Ok, OkBody
-from heartline.core.policy import ServerLimits
 from heartline.core.ports import Slice
 from heartline.core.states import check_move
 
+from .bounds import Bounds
 from .effects import Authorise, Head, Read
 from .flow import FLOW_MOVES, Flow
 from .tail import Batch, Mark, Tail, encode_entries
@@ -28,18 +28,6 @@ if TYPE_CHECKING:
 
 READ_ENTRIES = 64
 READ_BYTES = 32 << 10
-
-
-class Credit:
-    """The limits of a feed, the same for all, where they are read at no cost for each delivery."""
-
-    __slots__ = ("bytes", "entries", "link_bytes", "subscriptions")
-
-    def __init__(self, limits: ServerLimits) -> None:
-        self.entries: int = limits.credit
-        self.bytes: int = limits.credit_bytes
-        self.link_bytes: int = limits.link_credit_bytes
-        self.subscriptions: int = limits.subscriptions
 
 
 class Subscription:
@@ -105,15 +93,15 @@ class Feed:
     """The subscriptions of one link."""
 
     __slots__ = (
-        "_credit", "_reading", "_starved", "_turns", "by_channel", "flight_bytes", "in_flight", "inbox",
+        "_bounds", "_reading", "_starved", "_turns", "by_channel", "flight_bytes", "in_flight", "inbox",
         "link", "present",
     )  # fmt: skip
 
-    def __init__(self, link: "ServerLink", credit: Credit) -> None:
+    def __init__(self, link: "ServerLink", bounds: Bounds) -> None:
         self.link: ServerLink = link
         self.in_flight: int = 0
         self.flight_bytes: int = 0
-        self._credit: Credit = credit
+        self._bounds: Bounds = bounds
         self._turns: list[Subscription] | None = None
         self._reading: Subscription | None = None
         self._starved: dict[Subscription, None] | None = None
@@ -128,8 +116,8 @@ class Feed:
         """Begin, or begin anew, to follow a channel."""
         if channel in self.by_channel:
             self.end(channel)
-        elif len(self.by_channel) >= self._credit.subscriptions:
-            self._no(r, "too_many", f"at most {self._credit.subscriptions} subscriptions")
+        elif len(self.by_channel) >= self._bounds.subscriptions:
+            self._no(r, "too_many", f"at most {self._bounds.subscriptions} subscriptions")
             return
         subscription = Subscription(self, r, channel, after)
         self.by_channel[channel] = subscription
@@ -251,11 +239,11 @@ class Feed:
         flight = subscription.flight
         if not flight and entries == 1:
             return True
-        credit = self._credit
+        bounds = self._bounds
         return (
-            flight + entries <= credit.entries
-            and subscription.flight_bytes + size <= credit.bytes
-            and self.flight_bytes + size <= credit.link_bytes
+            flight + entries <= bounds.credit
+            and subscription.flight_bytes + size <= bounds.credit_bytes
+            and self.flight_bytes + size <= bounds.link_credit_bytes
         )
 
     def write(self, subscription: Subscription, batch: Batch, now: float) -> None:
@@ -313,9 +301,9 @@ class Feed:
             self._read(subscription, subscription.sent)
 
     def _read(self, subscription: Subscription, after: int) -> None:
-        credit = self._credit
-        entries = max(1, min(READ_ENTRIES, credit.entries - subscription.flight))
-        size = max(1, min(READ_BYTES, credit.bytes - subscription.flight_bytes))
+        bounds = self._bounds
+        entries = max(1, min(READ_ENTRIES, bounds.credit - subscription.flight))
+        size = max(1, min(READ_BYTES, bounds.credit_bytes - subscription.flight_bytes))
         self.link.node.effects.append(Read(subscription, after, entries, size))
 
     def _write_entries(self, subscription: Subscription, piece: Slice, now: float) -> None:

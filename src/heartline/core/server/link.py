@@ -51,6 +51,7 @@ from .feed import Feed
 from .presence import WHO
 from .session import Lane
 from .tail import Batch, Outlet
+from .wheel import Sleeper
 
 if TYPE_CHECKING:
     from .node import Node
@@ -60,19 +61,26 @@ RENEW_AHEAD = 30.0
 
 # On Python 3.11 naming a member of an enum costs as much as a call: the hot paths name theirs once.
 # Compiled code looks every global up by its name but a Final.
+_At: Final[type] = At
 _Call: Final[type] = Call
+_Ping: Final[type] = Ping
+_Pong: Final[type] = Pong
+_Pub: Final[type] = Pub
 _Send: Final[type] = Send
+_Settled: Final[type] = Settled
 _CALL: Final = Kind.CALL
 _SEND: Final = Kind.SEND
 _PUB: Final = Kind.PUB
 _FREE: Final = Lane.FREE
 _ALONE: Final = Lane.ALONE
 _CALM: Final = Pulse.CALM
+_DEAD: Final = Act.DEAD
+_PING: Final = Act.PING
 _CLOSED: Final = LinkState.CLOSED
 _LIVE: Final = LinkState.LIVE
 
 
-class ServerLink:
+class ServerLink(Sleeper):
     """One socket as the node sees it.
 
     The shell writes what `out` holds, in order, and empties it, also before it closes; it keeps its own in `socket`.
@@ -97,7 +105,6 @@ class ServerLink:
         "released",
         "retries",
         "session",
-        "slot",
         "socket",
         "state",
         "transient",
@@ -105,6 +112,7 @@ class ServerLink:
     )  # fmt: skip
 
     def __init__(self, node: "Node", info: object, now: float, transient: Heartbeat | None = None) -> None:
+        super().__init__()
         # What every delivery looks at comes first, side by side in memory.
         self.node: Node = node
         self.outlet: Outlet | None = None
@@ -120,9 +128,8 @@ class ServerLink:
         self.words: object = None
         """what the last login that was accepted says back to the client, where the dialect can say it"""
         self.life: Liveness = Liveness(transient or node.heartbeat, now)
-        self.feed: Feed = Feed(self, node.credit)
+        self.feed: Feed = Feed(self, node.bounds)
         self.congested: bool = False
-        self.slot: int = -1
         self.retries: int = 0
         self.released: int | None = None
         self.last_number: int = 0
@@ -140,9 +147,10 @@ class ServerLink:
 
     def next_deadline(self) -> float | None:
         """When `wake` has something to do."""
-        if self.state is LinkState.CLOSED:
+        state = self.state
+        if state is _CLOSED:
             return None
-        if self.state is not LinkState.LIVE:
+        if state is not _LIVE:
             return min(self.opened_at + self.node.limits.hello_timeout, self.life.next_deadline())
         at = self.life.next_deadline()
         session = self.session
@@ -249,16 +257,17 @@ class ServerLink:
 
     def wake(self, now: float) -> None:
         """Do what is due."""
-        if self.state is LinkState.CLOSED:
+        state = self.state
+        if state is _CLOSED:
             return
-        if self.state is not LinkState.LIVE and now >= self.opened_at + self.node.limits.hello_timeout:
+        if state is not _LIVE and now >= self.opened_at + self.node.limits.hello_timeout:
             self.close(Code.HELLO_TIMEOUT, "no end of the handshake in time")
             return
         self._watch_expiry(now)
         act = self.life.tick(now)
-        if act is Act.PING:
-            self.say_frame(Ping(self.life.t))
-        elif act is Act.DEAD:
+        if act is _PING:
+            self.say(self.node.pings.of(self.life.t))
+        elif act is _DEAD:
             self.close(Code.PEER_SILENT, "nothing was heard from the client")
 
     def renewed(self, expires_in: float | None, now: float) -> None:
@@ -322,20 +331,21 @@ class ServerLink:
     # frames of a live link, the frequent ones first
 
     def _take(self, frame: Struct, now: float) -> None:
-        if isinstance(frame, Call | Send):
-            self._accept(frame, _CALL if isinstance(frame, Call) else _SEND)
-        elif isinstance(frame, Pub):
-            self._publish(frame)
-        elif isinstance(frame, At):
-            if self.feed.at(frame, now):
+        kind = type(frame)
+        if kind is _At:
+            if self.feed.at(cast("At", frame), now):
                 self.life.progress(now)
                 self.life.awaiting(self.feed.in_flight > 0, now)
-        elif isinstance(frame, Ping):
-            self.say_frame(Pong(frame.t))
-        elif isinstance(frame, Pong):
-            self.life.pong(frame.t, now)
-        elif isinstance(frame, Settled):
-            self._settled(frame.floor)
+        elif kind is _Pong:
+            self.life.pong(cast("Pong", frame).t, now)
+        elif kind is _Pub:
+            self._publish(cast("Pub", frame))
+        elif kind is _Settled:
+            self._settled(cast("Settled", frame).floor)
+        elif kind is _Ping:
+            self.say_frame(Pong(cast("Ping", frame).t))
+        elif kind is _Call or kind is _Send:
+            self._accept(cast("Call", frame), _CALL if kind is _Call else _SEND)
         else:
             self._take_rare(frame, now)
 

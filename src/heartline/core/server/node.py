@@ -24,10 +24,11 @@ from heartline.core.states import LinkState
 
 from .bounds import Bounds, bounds_of
 from .effects import Follow, ForgetSession, Released, Save, ServerEffect, SessionDetached, Unfollow
-from .feed import Credit, Subscription
+from .feed import Subscription
 from .flow import Flow
 from .handshake import Handshake
 from .link import ServerLink
+from .pings import Pings
 from .presence import WHO, Presence
 from .session import Lane, Pending, Session
 from .tail import Tail
@@ -65,8 +66,8 @@ class Node:
         self.codec = codec
         self.decode: Callable[[bytes], UpFrame] = codec.decode
         self.limits = limits
-        self.credit: Credit = Credit(limits)
         self.bounds: Bounds = bounds_of(limits)
+        self.pings: Pings = Pings(codec)
         self.heartbeat = heartbeat
         self.new_id = new_id
         self.durable = durable

@@ -9,22 +9,25 @@ Invariants:
 - the order within a slot is the order of scheduling (test_wheel_keeps_order).
 """
 
-from typing import Protocol
-
 from heartline.core.policy import Heartbeat
 
 
-class Sleeper(Protocol):
+class Sleeper:
     """Something with a deadline."""
 
-    slot: int
+    __slots__ = ("slot",)
+
+    def __init__(self) -> None:
+        self.slot: int = -1
+        """the wheel's own: where it waits"""
 
     def next_deadline(self) -> float | None:
         """When it wants to be woken; None: never."""
-        ...
+        raise NotImplementedError
 
     def wake(self, now: float) -> None:
         """Its slot has come; do what is due."""
+        raise NotImplementedError
 
 
 def grain_of(*heartbeats: Heartbeat) -> float:
@@ -36,20 +39,26 @@ class Wheel:
     """Slots of `grain` seconds."""
 
     def __init__(self, grain: float) -> None:
-        self.grain = grain
+        self.grain: float = grain
         self._slots: dict[int, list[Sleeper]] = {}
         self._next: int | None = None  # the first slot; None: not known, look for it
 
     def schedule(self, item: Sleeper) -> None:
         """Take note of an item's deadline; cheap when it has not come nearer."""
         at = item.next_deadline()
-        if at is None:
-            return
+        if at is not None:
+            self._put(item, at)
+
+    def _put(self, item: Sleeper, at: float) -> None:
         slot = int(at / self.grain) + 1
         if 0 <= item.slot <= slot:
             return
         item.slot = slot
-        self._slots.setdefault(slot, []).append(item)
+        waiting = self._slots.get(slot)
+        if waiting is None:
+            self._slots[slot] = [item]
+        else:
+            waiting.append(item)
         if self._next is not None and slot < self._next:
             self._next = slot
 
@@ -70,6 +79,10 @@ class Wheel:
                     continue
                 item.slot = -1
                 due = item.next_deadline()
-                if due is not None and due <= now:
+                if due is None:
+                    continue
+                if due <= now:
                     item.wake(now)
-                self.schedule(item)
+                    self.schedule(item)
+                else:
+                    self._put(item, due)
