@@ -276,7 +276,7 @@ class Questions:
         if hasattr(answer, "__await__"):
             (runner or self._hub.asking).start(tell(cast("Awaitable[_T]", answer), answered, failed, self._hub.turn))
         else:
-            answered(answer)
+            answered(answer)  # pyright: ignore[reportArgumentType]
 
     def _try_later(self, link: ServerLink, error: BaseException) -> None:
         self._broker_failed(error)

@@ -496,4 +496,4 @@ def _let_rest(transport: picows.WSTransport) -> None:
         transport.disconnected_future = _ENDED  # type: ignore[attr-defined]
     except AttributeError:
         for head in (transport.request, transport.response):
-            head.headers = _NO_HEADERS
+            head.headers = _NO_HEADERS  # pyright: ignore[reportOptionalMemberAccess]
