@@ -10,7 +10,7 @@ Invariants:
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
@@ -112,8 +112,8 @@ class ForeignLink(Link):
     def on_open(self, socket: Socket) -> None:
         """Let the machine introduce itself, and the translator do so in the server's words."""
         self.opened = True
-        self.socket = socket
-        self.send = self._up
+        self.socket: Socket | None = socket
+        self.send: Callable[[bytes], None] = self._up
         self._foreign.link = self
         self._machine.opened(self.attempt, now(), self.login)
         self._owner.run()

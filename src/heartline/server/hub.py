@@ -98,7 +98,7 @@ class Hub:
         self._releases: dict[str, asyncio.Future[bool]] = {}
         self.allowance: Allowance = Allowance(self.loop, self.turn)
         self._read_at: float = 0.0
-        self.turning = False
+        self.turning: bool = False
         self.on_read_end: Callable[[], None] = self.turn
         """the same object for every socket"""
         self._end_scheduled = False

@@ -31,7 +31,7 @@ class Refuse(Exception):
         if seconds is not False and (seconds is True or not isinstance(seconds, int | float) or not seconds >= 0):
             raise ValueError(f"retry must be seconds, or False for good, not {retry!r}")
         self.code = code
-        self.message = str(message)
+        self.message: str = str(message)
         self.retry = retry
         self.details = details
 

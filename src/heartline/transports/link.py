@@ -108,7 +108,7 @@ class Link(picows.WSListener):
         # Two shortcuts for the hot paths, derived: see _go, pause_writing and _data_frame.
         self._slow = True  # not open, or congested: send() takes the long way
         self._plain = False  # open, and between messages: a whole text frame is a message
-        self.congested = False
+        self.congested: bool = False
         self._seen = _NEVER  # the turn in which something was written last
         self._joined: list[bytes] | None = None
         self._joined_bytes = 0
