@@ -79,8 +79,8 @@ class ShippedHook(BuildHookInterface[Any]):
             shutil.rmtree(self._folder)
 
     def dependencies(self) -> list[str]:
-        """What an isolated build needs besides."""
-        return list(self.config["compilers"]) if compiling() else []
+        """What an isolated build needs besides: what compiles, and the types of what is imported."""
+        return [*self.config["compilers"], *self.metadata.core.dependencies] if compiling() else []
 
 
 def compiling() -> bool:
@@ -122,9 +122,8 @@ def try_compiler(folder: Path) -> None:
     command = [*compiler, *includes, "-fPIC", "-c", "probe.c", "-o", "probe.o"]
     try:
         done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        failed = done.stdout if done.returncode else ""
     except OSError as error:
-        failed = str(error)
-    if failed:
+        done = subprocess.CompletedProcess(command, 127, str(error))
+    if done.returncode:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        sys.exit(NEEDED.format(version=version, tried=f"{shlex.join(command)}\n{failed}"))
+        sys.exit(NEEDED.format(version=version, tried=f"{shlex.join(command)}\n{done.stdout}"))
