@@ -28,7 +28,7 @@ from pathlib import Path
 
 import picows
 from Cython.Build import cythonize
-from mypyc.build import mypycify
+from mypyc.build import include_dir, mypycify
 from setuptools import setup
 
 there = sys.argv.index("--")
@@ -39,6 +39,12 @@ for link in links:
     link.include_dirs.append(str(folder))
 options = ["--config-file=", "--strict", "--no-warn-unused-ignores", "--explicit-package-bases"]
 modules = mypycify([*options, *sys.argv[1:there]], group_name="heartline", target_dir="c", debug_level="0")
+# mypyc's coroutines hand on what is thrown into them with three arguments, of which Python 3.12 and later warn.
+runtime = Path(include_dir(), "misc_ops.c").read_text()
+Path("runtime").mkdir()
+Path("runtime", "misc_ops.c").write_text(runtime.replace("Args(_m, type, value, traceback, NULL)", "Args(_m, value, NULL)"))
+for module in modules:
+    module.include_dirs.insert(0, "runtime")
 setup(name="heartline", packages=[], ext_modules=[*links, *modules], script_args=["-q", "build_ext", "--build-lib=lib"])
 """
 PROBE = "#include <Python.h>\n#include <stdio.h>\nPyObject *PyInit_probe(void) { return PyLong_FromLong(BUFSIZ); }\n"

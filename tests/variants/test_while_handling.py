@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import heartline
+from heartline.server.questions import settled
 
 
 async def while_handling(act: Callable[[], Awaitable[object]]) -> object:
@@ -26,6 +27,37 @@ async def while_handling(act: Callable[[], Awaitable[object]]) -> object:
     with pytest.raises(ZeroDivisionError):
         await passing()
     return answers[0]
+
+
+class Recorder:
+    """An awaitable that waits, and keeps what is thrown into it."""
+
+    def __init__(self) -> None:
+        self.thrown: tuple[object, ...] = ()
+
+    def __await__(self) -> "Recorder":
+        return self
+
+    def __iter__(self) -> "Recorder":
+        return self
+
+    def __next__(self) -> None:
+        return None
+
+    def throw(self, *error: object) -> None:
+        self.thrown = error
+        raise StopIteration(5)
+
+
+def test_what_is_thrown_is_handed_on_without_a_warning() -> None:
+    """One argument: since Python 3.12 there is a warning for three."""
+    recorder, error = Recorder(), ZeroDivisionError()
+    waiting = settled(recorder)
+    waiting.send(None)
+    with pytest.raises(StopIteration) as ended:
+        waiting.throw(error)
+    assert ended.value.value == 5
+    assert recorder.thrown == (error,)
 
 
 @pytest.mark.parametrize("kept", [False, True])
