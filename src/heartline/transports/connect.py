@@ -24,7 +24,8 @@ _Address = tuple[int, int, int, str, Any]
 async def open_tcp(host: str, port: int) -> socket.socket:
     """Connect to host and port. Returns a connected, non-blocking socket that the caller owns. Raises OSError."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    await asyncio.sleep(0)  # who closes at once does so before there is a socket: see _attempt
+    found = _numeric(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     waiting = interleave(found)
     attempts: set[asyncio.Task[socket.socket]] = set()
     error: OSError = OSError(f"{host} has no address")
@@ -50,6 +51,20 @@ async def open_tcp(host: str, port: int) -> socket.socket:
             _abandon(attempt)
 
 
+def _numeric(host: str, port: int) -> list[Any]:
+    """What `getaddrinfo` says of a host that is an address; nothing of a name. Never waits."""
+    try:
+        # as bytes: text would load the IDNA codec and its tables, for a name's sake
+        return socket.getaddrinfo(
+            host.encode("ascii"),
+            port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+        )
+    except (socket.gaierror, UnicodeEncodeError):
+        return []
+
+
 def interleave(found: Iterable[Any]) -> list[_Address]:
     """Addresses in the resolver's order, its first family and the others alternating (RFC 8305 §4)."""
     families: dict[object, list[_Address]] = {}
@@ -65,9 +80,7 @@ async def _attempt(loop: asyncio.AbstractEventLoop, address: _Address) -> socket
         sock.setblocking(False)
         await loop.sock_connect(sock, where)
     except BaseException:
-        # Where it was cancelled before the loop went round, the loop still means to watch it, and libuv ends the process
-        # over a descriptor that is closed by then.
-        loop.remove_writer(sock)
+        loop.remove_writer(sock)  # libuv ends the process over a descriptor that is closed while it is watched
         sock.close()
         raise
     return sock
