@@ -16,6 +16,7 @@ import uvloop
 from heartline.transports import DialError, Respond, dial
 from heartline.transports.connect import STAGGER, interleave, open_tcp
 
+from .early_ends import closed_and_watched
 from .helpers import RawPeer, Recorder, eventually, serving
 from .test_client_rfc import answer_101, raw_server
 
@@ -33,7 +34,7 @@ def sockets() -> int:
 
 @asynccontextmanager
 async def nothing_left() -> AsyncIterator[None]:
-    """Fails when the block leaves a socket, a task or a timer of ours."""
+    """Fails when the block leaves a socket, a task or a timer of ours, or the loop watching what is closed."""
     loop: Any = asyncio.get_running_loop()
     before, tasks = sockets(), asyncio.all_tasks()
     yield
@@ -41,6 +42,7 @@ async def nothing_left() -> AsyncIterator[None]:
         await eventually(lambda: sockets() == before and asyncio.all_tasks() == tasks, 3)
     assert sockets() == before
     assert asyncio.all_tasks() == tasks
+    assert not closed_and_watched(loop)
     for timer in getattr(loop, "_scheduled", ()):  # uvloop keeps its timers to itself
         assert timer.cancelled() or "transports" not in repr(timer), timer
 
@@ -180,15 +182,16 @@ def test_packets_that_vanish_run_out_of_time() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 @pytest.mark.parametrize("run_in", [asyncio.run, uvloop.run])
-def test_a_dial_cancelled_after_any_number_of_turns_leaves_nothing(run_in: Any) -> None:
+def test_a_dial_cancelled_after_any_number_of_turns_leaves_nothing(run_in: Any, host: str) -> None:
     async def run() -> None:
         async with serving() as server:
             outcomes = set()
             for turns in range(40):
                 async with nothing_left():
                     client = Recorder()
-                    task = asyncio.create_task(dial(server.url(host="localhost"), client))
+                    task = asyncio.create_task(dial(server.url(host=host), client))
                     for _ in range(turns):
                         await asyncio.sleep(0)
                     if turns > 20:

@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import threading
+from typing import Any
 
 import pytest
 import trustme
 import uvloop
 
 from heartline.transports import DialError, SocketLimits, dial
+from heartline.transports.picows_protocol import HeartProtocol
 
-from .helpers import RawPeer, Recorder, serving
+from .helpers import RawPeer, Recorder, eventually, serving
 from .test_dial import nothing_left
 
 RUNNERS = pytest.mark.parametrize("run_in", [asyncio.run, uvloop.run])
@@ -61,6 +65,63 @@ def test_messages_cross_tls_in_order_and_both_goodbyes_work(run_in, ours, theirs
                 assert loop.time() - before < 1
 
     run_in(run())
+
+
+@RUNNERS
+def test_a_dial_cancelled_after_any_number_of_turns_leaves_nothing(run_in, ours, theirs) -> None:  # type: ignore[no-untyped-def]
+    """Nor is a goodbye of TLS waited for, which may take half a minute."""
+
+    async def run() -> None:
+        async with serving(ssl=ours) as server:
+            outcomes = set()
+            for turns in range(40):
+                async with nothing_left():
+                    task = asyncio.create_task(dial(server.url(scheme="wss"), Recorder(), ssl=theirs))
+                    for _ in range(turns):
+                        await asyncio.sleep(0.0005)
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        (await task).abort()
+                        outcomes.add("open")
+                    outcomes.add("cancelled")
+                    await eventually(lambda: not server.listener._connections)  # type: ignore[attr-defined]
+            assert outcomes == {"open", "cancelled"}
+
+    run_in(run())
+
+
+@RUNNERS
+def test_a_dial_cancelled_as_its_tls_is_done_waits_for_no_goodbye(run_in, monkeypatch, ours, theirs) -> None:  # type: ignore[no-untyped-def]
+    made = HeartProtocol.connection_made
+    dials: list[asyncio.Task[Any]] = []
+
+    def cancelling(protocol: HeartProtocol, transport: asyncio.Transport) -> None:
+        made(protocol, transport)
+        dials[0].cancel()
+
+    monkeypatch.setattr(HeartProtocol, "connection_made", cancelling)
+
+    def shake_hands(listening: socket.socket, gone: threading.Event) -> None:
+        with ours.wrap_socket(listening.accept()[0], server_side=True) as accepted:
+            raw = socket.socket(fileno=accepted.detach())  # which answers no goodbye
+        with raw, contextlib.suppress(ConnectionResetError):
+            raw.settimeout(3)
+            while raw.recv(1 << 16):
+                pass
+        gone.set()
+
+    async def run(port: int, gone: threading.Event) -> None:
+        dials.append(asyncio.create_task(dial(f"wss://127.0.0.1:{port}/", Recorder(), ssl=theirs)))
+        with pytest.raises(asyncio.CancelledError):
+            await dials[0]
+        await eventually(gone.is_set)
+
+    gone = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=shake_hands, args=(listening, gone))
+        thread.start()
+        run_in(run(listening.getsockname()[1], gone))
+        thread.join()
 
 
 def test_a_certificate_nobody_trusts_is_told(ours: ssl.SSLContext) -> None:

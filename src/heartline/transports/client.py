@@ -14,12 +14,12 @@ import os
 import re
 import socket
 import ssl as ssl_module
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import aiofastnet
 
+from .adopt import adopt
 from .connect import open_tcp
 from .link import ClientLink, LinkState
 from .picows_names import WSHandshakeError, WSUpgradeRequest, WSUpgradeResponse
@@ -121,7 +121,7 @@ class _Dial:
             path=target.resource,
             headers=headers,
         )
-        self._holds: list[Any] = []  # what has to be closed when this fails, in the order it came
+        self._holds: list[asyncio.Transport] = []  # what has to be closed when this fails, in the order it came
 
     async def run(self) -> "Socket":
         try:
@@ -137,22 +137,33 @@ class _Dial:
         return self.link
 
     async def _connect(self) -> None:
-        create = partial(aiofastnet.create_connection, self.loop)
         host = self.target.host
         if self.proxy is None:
             sock = await open_tcp(host, self.target.port)
         else:
             from .proxies import connect_through
 
-            found = await connect_through(self.proxy, self.target, self.ssl, create)
+            found = await connect_through(self.proxy, self.target, self.ssl, self._open_proxy)
             if not isinstance(found, socket.socket):
                 await self._take_over(found)
                 return
             sock = found
-        self._holds.append(sock)
         name = host if self.ssl is not None else None
-        transport, _ = await create(self._protocol, sock=sock, ssl=self.ssl, server_hostname=name)
+        transport, _ = await adopt(self.loop, sock, self._protocol, ssl=self.ssl, server_hostname=name)
         self._holds = [transport]
+
+    async def _open_proxy(
+        self,
+        factory: Callable[[], Any],
+        host: str,
+        port: int,
+        *,
+        ssl: ssl_module.SSLContext | None,
+        server_hostname: str | None,
+        sock: None,
+    ) -> tuple[Any, Any]:
+        """Connect to an HTTP proxy, for picows, which gives its arguments as to `create_connection`."""
+        return await adopt(self.loop, await open_tcp(host, port), factory, ssl=ssl, server_hostname=server_hostname)
 
     async def _take_over(self, transport: asyncio.Transport) -> None:
         """Speak WebSocket over a connection that leads through a proxy."""
@@ -182,11 +193,10 @@ class _Dial:
         return self.link
 
     def _drop(self) -> None:
+        if self.protocol.transport is not None:  # made, though the call that makes it was cancelled
+            self.protocol.transport.disconnect(graceful=False)
         for held in reversed(self._holds):
-            if isinstance(held, socket.socket):
-                held.close()
-            else:
-                held.abort()
+            held.abort()
 
 
 def _explain(error: Exception) -> DialError:

@@ -24,7 +24,6 @@ _Address = tuple[int, int, int, str, Any]
 async def open_tcp(host: str, port: int) -> socket.socket:
     """Connect to host and port. Returns a connected, non-blocking socket that the caller owns. Raises OSError."""
     loop = asyncio.get_running_loop()
-    await asyncio.sleep(0)  # who closes at once does so before there is a socket: see _attempt
     found = _numeric(host, port) or await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     waiting = interleave(found)
     attempts: set[asyncio.Task[socket.socket]] = set()
@@ -80,7 +79,6 @@ async def _attempt(loop: asyncio.AbstractEventLoop, address: _Address) -> socket
         sock.setblocking(False)
         await loop.sock_connect(sock, where)
     except BaseException:
-        loop.remove_writer(sock)  # libuv ends the process over a descriptor that is closed while it is watched
         sock.close()
         raise
     return sock

@@ -9,12 +9,9 @@ Invariants:
 - picows writes nothing to any log: it would log each connection at INFO, each bad frame at ERROR, and with debugging
   on whole handshakes with their credentials.
 - A fault that picows' parser finds reaches the link before picows acts on it.
-- A connection that ends as it begins leaves nothing in the loop (test_a_reset_at_once_leaves_nothing_in_the_loop).
 """
 
-import asyncio
 import contextlib
-import socket
 from asyncio import Transport
 from typing import Any
 
@@ -95,10 +92,6 @@ class HeartProtocol(WSProtocol):  # type: ignore[misc]  # no stubs
         )
 
     def connection_made(self, transport: Transport) -> None:
-        loop = asyncio.get_running_loop()
-        # aiofastnet has scheduled its add_reader already, and does not take it back when what follows ends the
-        # connection: the next socket of that number would meet a registration of a file that is closed (ENOENT).
-        loop.call_soon(_unregister_if_closing, loop, transport, transport.get_extra_info("socket"))
         try:
             super().connection_made(transport)
         except OSError:  # setsockopt on a connection that was reset already
@@ -117,12 +110,6 @@ class HeartProtocol(WSProtocol):  # type: ignore[misc]  # no stubs
         if self.quiet.link is not None:
             self.quiet.link.eof()
         return False
-
-
-def _unregister_if_closing(loop: asyncio.AbstractEventLoop, transport: Transport, sock: socket.socket | None) -> None:
-    """Between aiofastnet's add_reader and its closing of the socket."""
-    if transport.is_closing() and sock is not None and sock.fileno() >= 0:
-        loop.remove_reader(sock.fileno())
 
 
 def _take_outcome(transport: WSTransport) -> None:
