@@ -98,10 +98,10 @@ class Side:
 
 
 def say(socket: HubSocket, *frames: bytes) -> None:
-    """All frames of one read."""
+    """All frames of one read, and the end of the turn."""
     for frame in frames:
         socket.on_message(frame)
-    socket.on_read_end()
+    socket.catch_up()
 
 
 async def turns(count: int = 4) -> None:

@@ -32,7 +32,7 @@ AGAIN: Final = 0.1  # seconds until a client that is to move away is looked at a
 
 
 class ForeignSocket(HubSocket):
-    """A `BatchHandler` for one client of a dialect."""
+    """The `HubSocket` of one client of a dialect."""
 
     __slots__ = ("_deadline", "_due", "_paused", "_spoken", "_translator")
 
@@ -65,8 +65,8 @@ class ForeignSocket(HubSocket):
         self._deliver()
         self._wind_up()
 
-    def on_message(self, data: bytes) -> None:
-        """One message; the turn comes when all of this read are here."""
+    def handle(self, data: bytes, at: float) -> None:
+        """One message, now."""
         if self.link is None:
             return
         if len(data) > self._hub.options.limits.message:  # others on the port may take more
@@ -74,7 +74,7 @@ class ForeignSocket(HubSocket):
             return
         self._translator.heard(data)
         self._send()
-        self._tell_link()
+        self._tell_link(at)
         if self._translator.is_full and not self._paused and self.socket is not None:
             self._paused = True
             self.socket.pause_reading()
@@ -85,6 +85,7 @@ class ForeignSocket(HubSocket):
 
     def on_close(self, code: int, reason: str) -> None:
         """The socket is gone; the link stays for as long as messages wait that came before."""
+        self._hub.catch_up()
         if self._deadline is not None:
             self._deadline.cancel()
         self.socket = None
@@ -150,20 +151,20 @@ class ForeignSocket(HubSocket):
             else:
                 socket.ping()
 
-    def _tell_link(self) -> None:
+    def _tell_link(self, at: float) -> None:
         """Give the link what the translator has for it."""
         hub, translator = self._hub, self._translator
         while translator.up:
             up, translator.up = translator.up, []
             for frame in up:
-                link, at = self.link, now()
+                link = self.link
                 message = None if link is None else link.received(frame, at, hub.allowance.takes(at))
                 if message is not None:
                     hub.begin(message)
 
     def _deliver(self) -> None:
         self._due = False
-        self._tell_link()
+        self._tell_link(now())
         self._hub.turn()
         self._end_if_done()
 

@@ -7,11 +7,12 @@ Invariants:
 - effects are carried out in order, and handlers start after them (test_effects_before_starts);
 - one turn of the loop starts only so many handlers (allowance.py; test_starts_have_a_budget);
 - what a closing link still holds is written before the socket closes (test_refusals_are_heard);
-- a fault in one effect loses no other (test_a_fault_in_one_effect_loses_no_other);
+- a fault in one effect closes its link and loses no other (test_a_fault_in_one_effect_loses_no_other);
 - after `stop` nothing is left: no task, no timer, no session (test_stopping_leaves_nothing).
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,7 @@ from .allowance import Allowance
 from .calls import Calls
 from .eager import Runner
 from .entries import Entries
+from .intake import LOOK_AT_CLOCK, Intake
 from .questions import Questions, settled
 from .session import Session
 from .socket import HubSocket
@@ -36,8 +38,8 @@ from .socket import HubSocket
 if TYPE_CHECKING:
     from .options import Options
 
+logger: logging.Logger = logging.getLogger("heartline.server")
 THROTTLE: Final = 0.005
-LOOK_AT_CLOCK: Final = 16  # messages started between two looks
 LAST_WORDS: Final = 5.0  # seconds that hooks and the last writes may take when the server stops
 
 
@@ -97,10 +99,8 @@ class Hub:
         self.saving: dict[CoreSession, list[tuple[int, Pending]]] = {}
         self._releases: dict[str, asyncio.Future[bool]] = {}
         self.allowance: Allowance = Allowance(self.loop, self.turn)
-        self._read_at: float = 0.0
+        self.intake: Intake = Intake(self)
         self.turning: bool = False
-        self.on_read_end: Callable[[], None] = self.turn
-        """the same object for every socket"""
         self._end_scheduled = False
         self._empty = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -146,6 +146,7 @@ class Hub:
 
     def close_links(self, code: int, reason: str) -> None:
         """Say what there is still to say, and goodbye."""
+        self.catch_up()
         self.node.flush(now())
         self.turn()
         self.node.close_links(code, reason)
@@ -214,15 +215,13 @@ class Hub:
 
     # turns
 
-    def read_at(self) -> float:
-        """The time of this read: all its messages came at once."""
-        if not self._read_at:
-            self._read_at = now()
-        return self._read_at
+    def catch_up(self) -> None:
+        """Deal with what was read, instead of at the end of the turn."""
+        self.intake.deal()
+        self.turn()
 
     def turn(self) -> None:
-        """Carry out what the node wants: effects, then starts, then writes. Ends a read."""
-        self._read_at = 0.0
+        """Carry out what the node wants: effects, then starts, then writes."""
         if self.turning or self.stage is _STOPPED:
             return
         self.turning = True
@@ -235,6 +234,11 @@ class Hub:
         finally:
             self.turning = False
         if not self._end_scheduled and node.wants_flush:
+            self.end_turn_soon()
+
+    def end_turn_soon(self) -> None:
+        """Have what was read dealt with, and what is fresh handed out, when the loop has done what it is at."""
+        if not self._end_scheduled:
             self._end_scheduled = True
             self.loop.call_soon(self._end_turn)
 
@@ -271,18 +275,21 @@ class Hub:
             self.turning = False
 
     def _carry_out(self) -> None:
-        effects = iter(self.node.drain())
         actions = self._actions
-        try:
-            for effect in effects:
+        for effect in self.node.drain():
+            try:
                 actions[type(effect)](effect)
-        except BaseException:
-            self.node.effects[:0] = effects  # the rest
-            self.loop.call_soon(self.turn)
-            raise
+            except Exception:
+                logger.exception("%s could not be carried out", type(effect).__name__)
+                link = do.link_of(effect)
+                if link is not None and isinstance(link.socket, HubSocket):
+                    link.socket.fail()
 
     def _end_turn(self) -> None:
-        self._end_scheduled = False
+        try:
+            self.catch_up()
+        finally:
+            self._end_scheduled = False
         self.node.flush(now())
         self.turn()
 
@@ -296,6 +303,7 @@ class Hub:
 
     def _tick(self) -> None:
         self._tick_timer = self.loop.call_later(self.node.wheel.grain, self._tick)
+        self.catch_up()  # who has said something is not silent
         self.node.tick(now())
         self.turn()
 

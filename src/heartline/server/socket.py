@@ -3,7 +3,6 @@
 Invariant: a socket that closed says nothing more to the node (test_late_socket_events_are_ignored).
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from heartline.core.codes import Code
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class HubSocket(Outlet):
-    """A `BatchHandler` and a `CongestionHandler`. `request` is what the application's login may look at."""
+    """A `PostponingHandler` and a `CongestionHandler`. `request` is what the application's login may look at."""
 
-    __slots__ = ("_hub", "link", "on_read_end", "request", "socket")
+    __slots__ = ("_hub", "_intake", "link", "request", "socket")
 
     def __init__(self, hub: "Hub", request: Request) -> None:
         self._hub = hub
-        self.on_read_end: Callable[[], None] = hub.on_read_end
+        self._intake = hub.intake
         self.request: Request = request
         self.socket: Socket | None = None
         self.link: ServerLink | None = None
@@ -36,14 +35,26 @@ class HubSocket(Outlet):
         self._hub.socket_opened(self)
 
     def on_message(self, data: bytes) -> None:
-        """One frame; the turn comes when all of this read are here."""
+        """One frame: it is handled when the turn of the loop ends."""
+        self._intake.take(self, data)
+
+    def catch_up(self) -> None:
+        """Something else is to be heard than a whole message."""
+        self._hub.catch_up()
+
+    def handle(self, data: bytes, at: float) -> None:
+        """One frame, now."""
         link = self.link
         if link is not None:
             hub = self._hub
-            at = hub.read_at()
             message = link.received(data, at, hub.allowance.takes(at))
             if message is not None:
                 hub.begin(message)
+
+    def fail(self) -> None:
+        """A message met a fault of ours: nobody else is to be disturbed by it."""
+        if self.socket is not None:
+            self.socket.close(Code.INTERNAL_ERROR, "internal error")
 
     def on_binary(self, data: bytes) -> None:
         """Nothing here speaks binary (PROTOCOL 1.2)."""
@@ -60,6 +71,7 @@ class HubSocket(Outlet):
     def on_close(self, code: int, reason: str) -> None:
         """The socket is gone."""
         del code, reason
+        self._hub.catch_up()
         link, self.link = self.link, None
         self.socket = None
         if link is not None:
@@ -122,11 +134,11 @@ class SmallSocket(HubSocket):
 
     __slots__ = ()
 
-    def on_message(self, data: bytes) -> None:
+    def handle(self, data: bytes, at: float) -> None:
         """One frame, unless it is too large."""
         if self.link is not None and len(data) > self._hub.options.limits.message:
             self.link.close(Code.TOO_BIG, "message too big")
-        super().on_message(data)
+        super().handle(data, at)
 
 
 def _wire(batch: Batch) -> bytes:

@@ -208,11 +208,11 @@ class CongestionHandler(LinkHandler, Protocol):
         """`Socket.congested` is true from here on, until `on_writable` comes."""
 
 
-class BatchHandler(LinkHandler, Protocol):
-    """A `LinkHandler` that answers all messages of one read together, in one write."""
+class PostponingHandler(LinkHandler, Protocol):
+    """A `LinkHandler` that puts messages off, to handle those of many links together."""
 
-    def on_read_end(self) -> None:
-        """Everything that one read brought has been handed over; it may have been nothing."""
+    def catch_up(self) -> None:
+        """Handle what was put off: next comes something else than a whole message, or a close frame goes out."""
 
 
 @dataclass(frozen=True)

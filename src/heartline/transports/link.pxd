@@ -6,10 +6,10 @@ from . cimport turn as turns
 
 cdef int _TEXT
 cdef Py_ssize_t _NEVER
-cdef Py_ssize_t _IN_CALLBACK
 
 cdef class Link(picows.WSListener):
     cdef public object _assembler
+    cdef public object _catch_up
     cdef public object _close_timer
     cdef public object _handler
     cdef public list _joined
@@ -17,7 +17,6 @@ cdef class Link(picows.WSListener):
     cdef public object _limits
     cdef public object _loop
     cdef public object _on_message
-    cdef public object _on_read_end
     cdef public bint _plain
     cdef public object _received
     cdef public Py_ssize_t _seen

@@ -6,8 +6,8 @@ attributes are.
 Invariants:
 - Order: the first frame of a loop turn is written at once if nothing is joined, the others leave in one write at the
   turn's end; whatever closes the link flushes first.
-- A `BatchHandler` hears the end of each read, and before anything that is no whole message: what came before it is
-  answered before it.
+- A `PostponingHandler` is asked to catch up before anything that is no whole message: what came before it is answered
+  before it.
 - A link that is closing or failing is deaf: no message reaches its handler.
 - `on_close` comes once, after everything else, with the peer's code, or ours when it sent none, or 1006.
 - A link that was closed is gone after `CLOSE_WAIT` seconds at most, whatever the peer does.
@@ -53,9 +53,7 @@ _TEXT: Any = 1  # picows.WSMsgType.TEXT, and RFC 6455 §5.2
 _NO_HEADERS: CIMultiDict[str] = CIMultiDict()
 _ENDED = SimpleNamespace(done=lambda: True)  # stands for a future on which nobody waits
 
-# Values of `_seen` that are no turn.
-_NEVER = -1
-_IN_CALLBACK = -2  # in the callback of the last frame read: what is sent first is written, and no turn end is needed
+_NEVER = -1  # no turn
 
 
 class LinkState(Enum):
@@ -79,8 +77,8 @@ class Link(picows.WSListener):
     """What server and client links share. They differ in masking and in who ends the TCP connection."""
 
     __slots__ = (
-        "_assembler", "_close_timer", "_handler", "_joined", "_joined_bytes", "_limits", "_loop", "_on_message",
-        "_on_read_end", "_plain", "_received", "_seen", "_sent", "_slow", "_state", "_subprotocol", "_transport",
+        "_assembler", "_catch_up", "_close_timer", "_handler", "_joined", "_joined_bytes", "_limits", "_loop", "_on_message",
+        "_plain", "_received", "_seen", "_sent", "_slow", "_state", "_subprotocol", "_transport",
         "_turn", "_write", "_ws", "congested", "peer", "request", "wants_linger",
     )  # fmt: skip
 
@@ -97,7 +95,7 @@ class Link(picows.WSListener):
     ) -> None:
         self._handler = handler
         self._on_message = handler.on_message
-        self._on_read_end: Callable[[], None] | None = getattr(handler, "on_read_end", None)  # of a BatchHandler
+        self._catch_up: Callable[[], None] | None = getattr(handler, "catch_up", None)  # of a PostponingHandler
         self._turn = turn
         self._limits = limits
         self._loop = turn.loop
@@ -175,10 +173,9 @@ class Link(picows.WSListener):
     def _push(self, wire: bytes) -> None:
         """Write or join one or more whole frames of an open link."""
         turn = self._turn
-        seen = self._seen
-        if seen != turn.number:
+        if self._seen != turn.number:
             self._seen = turn.number
-            if seen != _IN_CALLBACK and not turn.due:
+            if not turn.due:
                 turn.arm()
             self._write(wire)
             return
@@ -251,38 +248,29 @@ class Link(picows.WSListener):
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.msg_type != _TEXT or not frame.fin or not self._plain or frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._end_read()  # what came before it is answered before it
+            self._have_caught_up()  # what came before it is answered before it
             self._rare_frame(int(frame.msg_type), frame)  # type: ignore[call-overload]  # stubs
-            self._end_read()
             return
         data = frame.get_payload_as_bytes()
         if not data.isascii() and not is_utf8(data):
             self._fail(1007, "text is not UTF-8")
             return
-        on_read_end = self._on_read_end
-        if frame.last_in_buffer:
-            if self._joined is None:
-                self._seen = _IN_CALLBACK
-        elif on_read_end is None:
+        if not frame.last_in_buffer:
             self._seen = self._turn.number  # more is coming in this turn: join the answers from the first on
-        else:
-            on_read_end = None
+        elif self._joined is None:
+            self._seen = _NEVER
         try:
             self._on_message(data)
-            if on_read_end is not None:
-                on_read_end()
         except Exception:  # noqa: BLE001  # logged there
             self._handler_raised("on_message")
-        if self._joined is None:
-            self._seen = _NEVER
 
-    def _end_read(self) -> None:
+    def _have_caught_up(self) -> None:
         """Have everything answered that was handed over."""
         try:
-            if self._on_read_end is not None:
-                self._on_read_end()
+            if self._catch_up is not None:
+                self._catch_up()
         except Exception:  # noqa: BLE001  # logged there
-            self._handler_raised("on_read_end")
+            self._handler_raised("catch_up")
 
     def _rare_frame(self, opcode: int, frame: picows.WSFrame) -> None:
         """Everything but a whole text message on an open link."""
@@ -382,7 +370,7 @@ class Link(picows.WSListener):
 
     def _fail(self, code: int, reason: str) -> None:
         """The peer broke the rules: say so and end the link."""
-        self._end_read()
+        self._have_caught_up()
         logger.info("%s broke the WebSocket protocol: %d %s", self.peer, code, reason)
         self.close(code, reason)
 
@@ -400,7 +388,7 @@ class Link(picows.WSListener):
             return
         handshake = self._ws.close_handshake
         if handshake is not None and handshake.recv is not None:  # type: ignore[redundant-expr]  # stubs
-            self._end_read()
+            self._have_caught_up()
             self._say_close(1000, b"")
         else:
             self.wants_linger = True
@@ -432,9 +420,6 @@ class ServerLink(Link):
         wire = SHORT_TEXT[size] + payload if size < 126 else frame_text(payload)
         if self._slow:
             self._push_slow(wire)
-        elif self._seen == _IN_CALLBACK:  # what _push does, without the call: nothing is hotter than this
-            self._seen = self._turn.number
-            self._write(wire)
         else:
             self._push(wire)
 

@@ -166,3 +166,14 @@ ServerEffect = (
     | SessionOpened
     | SessionDetached
 )
+
+
+def link_of(effect: ServerEffect) -> "ServerLink | None":
+    """The link an effect is about, which closes when it cannot be carried out; None where it is about none."""
+    owner: object = effect
+    if (subscription := getattr(effect, "subscription", None)) is not None:
+        owner = subscription.feed
+    elif not hasattr(effect, "link"):
+        owner = getattr(effect, "session", None)
+    link: ServerLink | None = getattr(owner, "link", None)
+    return link

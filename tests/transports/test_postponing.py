@@ -1,4 +1,4 @@
-"""Handlers that answer everything one read brought in one go (`BatchHandler`)."""
+"""Handlers that put messages off (`PostponingHandler`)."""
 
 import asyncio
 
@@ -12,18 +12,20 @@ HELLO = b"\x81\x81\0\0\0\0a"  # a masked text message with the key 0
 
 
 class Collector(Recorder):
-    """Echoes what it has, at the end of each read."""
+    """Echoes what it has, at the end of each turn of the loop that brought something."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waiting: list[bytes] = []
-        self.read_ends = 0
+        self.calls = 0
 
     def on_message(self, data: bytes) -> None:
+        if not self.waiting:
+            asyncio.get_running_loop().call_soon(self.catch_up)
         self.waiting.append(data)
 
-    def on_read_end(self) -> None:
-        self.read_ends += 1
+    def catch_up(self) -> None:
+        self.calls += 1
         waiting, self.waiting = self.waiting, []
         for data in waiting:
             if data == b"!":
@@ -54,9 +56,9 @@ ANSWER = (int(Opcode.TEXT), b"a")
 
 
 @pytest.mark.parametrize("count", [1, 2, 8])
-def test_a_read_ends_once_however_many_messages_it_brought(count: int) -> None:
+def test_whole_messages_are_no_reason_to_catch_up(count: int) -> None:
     handler = asyncio.run(talk(HELLO * count, answers=[ANSWER] * count))
-    assert handler.read_ends == 1
+    assert handler.calls == 1
 
 
 def test_what_came_before_another_frame_is_answered_before_it() -> None:
@@ -78,7 +80,7 @@ def test_what_came_before_a_close_or_a_fault_is_answered() -> None:
     asyncio.run(talk(HELLO * 2 + rubbish + HELLO, answers=[ANSWER, ANSWER, (Opcode.CLOSE, close_payload(1007))]))
 
 
-def test_a_handler_that_raises_at_the_end_of_a_read_closes_its_link(caplog: pytest.LogCaptureFixture) -> None:
-    wish = b"\x81\x81\0\0\0\0!"
-    asyncio.run(talk(HELLO + wish, answers=[ANSWER, (Opcode.CLOSE, close_payload(1011))]))
+def test_a_handler_that_raises_when_it_catches_up_closes_its_link(caplog: pytest.LogCaptureFixture) -> None:
+    wish, ping = b"\x81\x81\0\0\0\0!", b"\x89\x80\0\0\0\0"
+    asyncio.run(talk(HELLO + wish + ping, answers=[ANSWER, (Opcode.CLOSE, close_payload(1011))]))
     assert "as asked" in caplog.text
