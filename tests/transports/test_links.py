@@ -82,13 +82,15 @@ class Writes:
 
     def __init__(self, recorder: Recorder) -> None:
         self.sizes: list[int] = []
-        self._link = recorder.socket
-        self._write = recorder.socket._write
-        self._link._write = self
+        self._transport = recorder.socket._transport
+        recorder.socket._transport = self
 
-    def __call__(self, data: bytes) -> None:
+    def write_nocheck(self, data: bytes) -> None:
         self.sizes.append(len(data))
-        self._write(data)
+        self._transport.write_nocheck(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 def test_the_first_of_a_turn_is_written_at_once_and_the_others_in_one_write() -> None:
@@ -433,7 +435,7 @@ def test_a_closed_link_leaves_nothing_behind() -> None:
                     elif how == "abort":
                         connection.abort()
                     else:
-                        connection._write(b"\x83\x80\0\0\0\0")  # type: ignore[attr-defined]
+                        connection._transport.write_nocheck(b"\x83\x80\0\0\0\0")  # type: ignore[attr-defined]
                     await client.end()
                     await closed(server, ours)
                     client.socket = ours.socket = None

@@ -33,7 +33,7 @@ from .entries import Entries
 from .intake import LOOK_AT_CLOCK, Intake
 from .questions import Questions, settled
 from .session import Session
-from .socket import HubSocket
+from .socket import HubSocket, Wires
 
 if TYPE_CHECKING:
     from .options import Options
@@ -100,6 +100,7 @@ class Hub:
         self._releases: dict[str, asyncio.Future[bool]] = {}
         self.allowance: Allowance = Allowance(self.loop, self.turn)
         self.intake: Intake = Intake(self)
+        self.wires: Wires = Wires()
         self.turning: bool = False
         self._end_scheduled = False
         self._empty = asyncio.Event()

@@ -3,7 +3,7 @@
 Invariant: a socket that closed says nothing more to the node (test_late_socket_events_are_ignored).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from heartline.core.codes import Code
 from heartline.core.server.link import ServerLink
@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from .hub import Hub
 
 
-class HubSocket(Outlet):
+class Wires(Outlet):
+    """Writes to sockets of the transport."""
+
+    __slots__ = ()
+
+    def tell(self, pipe: object, batch: Batch) -> None:
+        """Write what many get."""
+        cast("Socket", pipe).send_framed(batch.wire or _wire(batch))
+
+
+class HubSocket:
     """A `PostponingHandler` and a `CongestionHandler`. `request` is what the application's login may look at."""
 
     __slots__ = ("_hub", "_intake", "link", "request", "socket")
@@ -31,7 +41,8 @@ class HubSocket(Outlet):
         """Begin a link."""
         self.socket = socket
         self.link = self._hub.node.open(self.request, now())
-        self.link.socket = self.link.outlet = self
+        self.link.socket = self
+        self.link.outlet, self.link.pipe = self._hub.wires, socket
         self._hub.socket_opened(self)
 
     def on_message(self, data: bytes) -> None:
@@ -107,12 +118,6 @@ class HubSocket(Outlet):
             socket.send(out[0])
         else:
             socket.send_framed(_wire(out[0]))
-
-    def tell(self, batch: Batch) -> None:
-        """Write what many get."""
-        socket = self.socket
-        if socket is not None:
-            socket.send_framed(batch.wire or _wire(batch))
 
     def close(self, code: int, reason: str) -> None:
         """Close the socket, or drop it when its peer is not there any more."""

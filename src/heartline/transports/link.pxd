@@ -8,25 +8,24 @@ cdef int _TEXT
 cdef Py_ssize_t _NEVER
 
 cdef class Link(picows.WSListener):
+    # What every write and every read looks at comes first, side by side in memory.
+    cdef public bint _slow
+    cdef public bint _plain
+    cdef public Py_ssize_t _seen
+    cdef public turns.Turn _turn
+    cdef public object _transport
+    cdef public list _joined
+    cdef public object _handler
+    cdef public Py_ssize_t _joined_bytes
     cdef public object _assembler
     cdef public object _catch_up
     cdef public object _close_timer
-    cdef public object _handler
-    cdef public list _joined
-    cdef public Py_ssize_t _joined_bytes
     cdef public object _limits
     cdef public object _loop
-    cdef public object _on_message
-    cdef public bint _plain
     cdef public object _received
-    cdef public Py_ssize_t _seen
     cdef public object _sent
-    cdef public bint _slow
     cdef public object _state
     cdef public object _subprotocol
-    cdef public object _transport
-    cdef public turns.Turn _turn
-    cdef public object _write
     cdef public object _ws
     cdef public bint congested
     cdef public object peer

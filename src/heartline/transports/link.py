@@ -77,9 +77,8 @@ class Link(picows.WSListener):
     """What server and client links share. They differ in masking and in who ends the TCP connection."""
 
     __slots__ = (
-        "_assembler", "_catch_up", "_close_timer", "_handler", "_joined", "_joined_bytes", "_limits", "_loop", "_on_message",
-        "_plain", "_received", "_seen", "_sent", "_slow", "_state", "_subprotocol", "_transport",
-        "_turn", "_write", "_ws", "congested", "peer", "request", "wants_linger",
+        "_assembler", "_catch_up", "_close_timer", "_handler", "_joined", "_joined_bytes", "_limits", "_loop", "_plain",
+        "_received", "_seen", "_sent", "_slow", "_state", "_subprotocol", "_transport", "_turn", "_ws", "congested", "peer", "request", "wants_linger",
     )  # fmt: skip
 
     _ws: picows.WSTransport
@@ -94,7 +93,6 @@ class Link(picows.WSListener):
         subprotocol: str | None = None,
     ) -> None:
         self._handler = handler
-        self._on_message = handler.on_message
         self._catch_up: Callable[[], None] | None = getattr(handler, "catch_up", None)  # of a PostponingHandler
         self._turn = turn
         self._limits = limits
@@ -177,7 +175,7 @@ class Link(picows.WSListener):
             self._seen = turn.number
             if not turn.due:
                 turn.arm()
-            self._write(wire)
+            self._transport.write_nocheck(wire)
             return
         if self._joined is None:
             self._joined = [wire]
@@ -196,7 +194,7 @@ class Link(picows.WSListener):
         if joined is not None:
             self._joined = None
             self._joined_bytes = 0
-            self._write(joined[0] if len(joined) == 1 else b"".join(joined))
+            self._transport.write_nocheck(joined[0] if len(joined) == 1 else b"".join(joined))
 
     def _push_slow(self, wire: bytes) -> None:
         """The long way: the link is congested, closing or lost."""
@@ -236,7 +234,6 @@ class Link(picows.WSListener):
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
         self._ws = transport
         self._transport = transport.underlying_transport
-        self._write = self._transport.write_nocheck
         self._transport.set_write_buffer_limits(self._limits.write_high, self._limits.write_low)
         if not self.peer:
             self.peer = peer_name(self._transport)
@@ -260,7 +257,7 @@ class Link(picows.WSListener):
         elif self._joined is None:
             self._seen = _NEVER
         try:
-            self._on_message(data)
+            self._handler.on_message(data)
         except Exception:  # noqa: BLE001  # logged there
             self._handler_raised("on_message")
 

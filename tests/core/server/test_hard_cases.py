@@ -71,7 +71,7 @@ def test_repeat_of_a_message_whose_reply_was_lost() -> None:
     assert len(world.started) == 1
     two.lose()
     session = world.node.sessions["id0"]
-    session.results_bytes -= len(session.results.pop(1))  # as if the record had lost it
+    session.results.drop_below(2)  # as if the record had lost it
     three = world.peer(welcome=False)
     three.resume(one)
     assert three.say(["call", 1, "e", 1]) == [["fail", 1, LOST]]

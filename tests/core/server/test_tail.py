@@ -18,7 +18,7 @@ class Told(Outlet):
         self.batches: list[Batch] = []
         link.outlet = self
 
-    def tell(self, batch: Batch) -> None:
+    def tell(self, pipe: object, batch: Batch) -> None:
         self.batches.append(batch)
 
     @property

@@ -84,7 +84,7 @@ class ServerLink(Sleeper):
     """One socket as the node sees it.
 
     The shell writes what `out` holds, in order, and empties it, also before it closes; it keeps its own in `socket`.
-    `outlet`, where the shell gives one, is told at once what goes to many.
+    `outlet`, where the shell gives one, is told at once what goes to many, and that it goes to `pipe`.
     """
 
     __slots__ = (
@@ -102,6 +102,7 @@ class ServerLink(Sleeper):
         "opened_at",
         "out",
         "outlet",
+        "pipe",
         "released",
         "retries",
         "session",
@@ -113,27 +114,28 @@ class ServerLink(Sleeper):
 
     def __init__(self, node: "Node", info: object, now: float, transient: Heartbeat | None = None) -> None:
         super().__init__()
-        # What every delivery looks at comes first, side by side in memory.
+        # What every message and every delivery looks at comes first, side by side in memory.
         self.node: Node = node
-        self.outlet: Outlet | None = None
-        self.out: list[bytes | Batch] = []
-        self.socket: object = None
         self.state: LinkState = LinkState.FRESH
-        self.info: object = info
         self.session: Session | None = None
+        self.life: Liveness = Liveness(transient or node.heartbeat, now)
+        self._frames = 0
+        self.last_number: int = 0
+        self.out: list[bytes | Batch] = []
+        self.outlet: Outlet | None = None
+        self.pipe: object = None
+        self.socket: object = None
+        self.feed: Feed = Feed(self, node.bounds)
+        self.info: object = info
         self.hello: HelloBody | None = None
         self.opened_at: float = now
         self.transient: Heartbeat | None = transient
         """the heartbeat of a dialect that cannot resume: sessions of such links end with them"""
         self.words: object = None
         """what the last login that was accepted says back to the client, where the dialect can say it"""
-        self.life: Liveness = Liveness(transient or node.heartbeat, now)
-        self.feed: Feed = Feed(self, node.bounds)
         self.congested: bool = False
         self.retries: int = 0
         self.released: int | None = None
-        self.last_number: int = 0
-        self._frames = 0
         self._frames_from = now
         self._about_expiry = False
         self._ahead = RENEW_AHEAD
@@ -182,10 +184,10 @@ class ServerLink(Sleeper):
     def tell(self, batch: Batch) -> None:
         """Write entries that go to many links, at once if nothing waits before them."""
         outlet = self.outlet
-        if outlet is None or self.out:
+        if outlet is None or (self.node.dirty and self.out):
             self.say_batch(batch)
         else:
-            outlet.tell(batch)
+            outlet.tell(self.pipe, batch)
 
     def close(self, code: int, reason: str) -> None:
         """Leave this link: nothing it says later matters."""

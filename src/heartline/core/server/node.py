@@ -454,7 +454,7 @@ class Node:
                 del self.by_identity[session.identity]
 
     def _try_release(self, session: Session) -> None:
-        running = any(message.running for message in session.pending.values())
+        running = any(message.running for message in session.pending)
         if not running and not self._releasing[session.id]:
             session.hand_over()
             self._releasing[session.id] = session.revision

@@ -22,6 +22,7 @@ from heartline.core.policy import ServerLimits
 from heartline.core.ports import SessionRecord, Started
 
 from .bounds import SLIP, Bounds, bounds_of
+from .results import Results
 
 if TYPE_CHECKING:
     from .link import ServerLink
@@ -102,7 +103,6 @@ class Session:
         "ready",
         "received",
         "results",
-        "results_bytes",
         "resumable",
         "revision",
         "saved_revision",
@@ -122,39 +122,40 @@ class Session:
         limits: ServerLimits,
         unsaved: "dict[str, Session] | None" = None,
     ) -> None:
+        # What every message looks at comes first, side by side in memory.
+        self.bounds: Bounds = bounds_of(limits)
+        self.floor: int = 1
+        self.received: int = 0
+        self.pending: list[Pending] = []
+        """what has not ended, in rising order: at most SPAN, so lists will do here, and lie closer than dicts"""
+        self.pending_bytes: int = 0
+        self.results: Results = Results()
+        self.ended: dict[int, None] = {}  # in place of a set, which weighs 216 bytes when empty
+        self.paid_until: float = -math.inf
+        self.lane: Lane = _FREE
+        """what runs that others have to wait for, FREE when nothing does"""
+        self.lane_running: int = 0
+        self.fenced: bool = False
+        self.durable: bool = unsaved is not None
+        self.link: ServerLink | None = None
+        self.view: Any = None  # the shell's own
+        self.queue: list[Pending] = []  # a deque weighs 760 bytes also when empty
+        self.unacked: int = 0
+        self.acked: int = 0
+        self.ready: bool = False
         self.id: str = session_id
         self.key: str = key
         self.identity: str = identity
         self.instance: str = instance
-        self.bounds: Bounds = bounds_of(limits)
-        self.durable: bool = unsaved is not None
         self.unsaved: dict[str, Session] | None = unsaved
         self.user: object = None
-        self.view: Any = None  # the shell's own
         self.anonymous: bool = False
         self.resumable: bool = True
         """whether its client can come back to it; else it ends with its link"""
         self.generation: int = 1
-        self.link: ServerLink | None = None
-        self.fenced: bool = False
         self.detached_at: float = 0.0
         self.expires_at: float | None = None
         self.inbox: tuple[str, int] = ("", 0)
-        self.floor: int = 1
-        self.received: int = 0
-        self.acked: int = 0
-        self.unacked: int = 0
-        self.pending: dict[int, Pending] = {}
-        self.pending_bytes: int = 0
-        self.queue: list[Pending] = []  # at most SPAN, so a list will do: a deque weighs 760 bytes also when empty
-        self.lane: Lane = _FREE
-        """what runs that others have to wait for, FREE when nothing does"""
-        self.lane_running: int = 0
-        self.results: dict[int, bytes] = {}
-        self.results_bytes: int = 0
-        self.ended: dict[int, None] = {}  # in place of a set, which weighs 216 bytes when empty
-        self.paid_until: float = -math.inf
-        self.ready: bool = False
         self.writing: int = 0
         self.revision: int = 0
         self.saved_revision: int = 0
@@ -165,9 +166,7 @@ class Session:
     @property
     def done(self) -> int:
         """Everything accepted up to here has ended."""
-        for n in self.pending:
-            return n - 1
-        return self.received
+        return self.pending[0].n - 1 if self.pending else self.received
 
     def accept(
         self, n: int, kind: Kind, event: str, data: Raw | bytes, target: str, lane: Lane, now: float | None = None
@@ -178,14 +177,15 @@ class Session:
         """
         if not self.floor <= n < self.floor + SPAN:
             raise BadFrame(f"number {n} is outside [{self.floor}, {self.floor + SPAN})")
-        if n <= self.received or n in self.results or (self.ended and n in self.ended):
+        if n <= self.received or self.results.get(n) is not None or (self.ended and n in self.ended):
             self._repeated(n, kind)
             return None
         if self.pending_bytes + len(data) > self.bounds.window_bytes:
             raise BadFrame("more bytes in flight than the window allows")
         self.pending_bytes += len(data)
         self.received = n
-        self.pending[n] = message = Pending(self, n, kind, event, data, target, lane)
+        message = Pending(self, n, kind, event, data, target, lane)
+        self.pending.append(message)
         bounds = self.bounds
         if now is not None and self.paid_until <= now + bounds.ahead:
             self.paid_until = (max(now, self.paid_until)) + bounds.pace
@@ -201,8 +201,7 @@ class Session:
         if floor < self.floor:
             raise BadFrame(f"the floor fell from {self.floor} to {floor}")
         self.floor = floor
-        self.results = {n: payload for n, payload in self.results.items() if n >= floor}
-        self.results_bytes = sum(map(len, self.results.values()))
+        self.results.drop_below(floor)
         if self.ended:
             self.ended = {n: None for n in self.ended if n >= floor}
         self.changed()
@@ -246,13 +245,14 @@ class Session:
         False when it no longer matters to this session.
         """
         n, pending = message.n, self.pending
-        if self.fenced or n not in pending:
+        at = 0 if pending and pending[0] is message else self._place(n)
+        if self.fenced or at < 0:
             return False
-        del pending[n]
+        del pending[at]
         self.pending_bytes -= len(message.data)
         if message.lane:
             self.lane_running -= 1
-        if pending and n > next(iter(pending)):  # n > done, where something before it still runs
+        if at > 0:  # something before it still runs
             self.ended[n] = None
         elif self.ended:
             done = self.done
@@ -263,9 +263,9 @@ class Session:
             if n > self.unacked:
                 self.unacked = n
         elif n >= self.floor:
-            self.results[n] = payload
-            self.results_bytes += len(payload)
-            if self.results_bytes > self.bounds.results_bytes:
+            results = self.results
+            results.keep(n, payload)
+            if results.size > self.bounds.results_bytes:
                 self._shed(n)
             if self.durable:
                 self._say(payload, n)
@@ -304,7 +304,7 @@ class Session:
     def answers(self) -> list[bytes]:
         """Everything to be said again after welcome, in the order of numbers; what is not saved yet comes later."""
         later = set() if self.held is None else {n for _, _, n in self.held}
-        return [self.results[n] for n in sorted(self.results) if n not in later]
+        return [payload for n, payload in self.results.items() if n not in later]
 
     def hand_over(self) -> None:
         """Another node goes on from here: what was not started was never accepted, and its client says it again."""
@@ -323,11 +323,11 @@ class Session:
     def record(self, owner: str, now: float) -> SessionRecord:
         """What must outlive this process."""
         done = self.done
-        results = dict(self.results)
+        results = dict(self.results.items())
         for n in self.ended:
             if n > done:
                 results.setdefault(n, b"")
-        started = [Started(m.n, m.event, m.kind.value, repeat=False) for m in self.pending.values() if m.recorded]
+        started = [Started(m.n, m.event, m.kind.value, repeat=False) for m in self.pending if m.recorded]
         return SessionRecord(
             self.id, self.key, self.identity, self.instance, self.generation, owner, self.floor, self.received, done,
             results, started, self.inbox[0], now,
@@ -342,12 +342,12 @@ class Session:
         session.received = record.done
         for n, payload in record.results.items():
             if payload:
-                session.results[n] = payload
+                session.results.keep(n, payload)
             else:
                 session.ended[n] = None
         for started in record.started:
-            session.results.setdefault(started.n, b'["fail",%d,%b]' % (started.n, UNKNOWN))
-        session.results_bytes = sum(map(len, session.results.values()))
+            if session.results.get(started.n) is None:
+                session.results.keep(started.n, b'["fail",%d,%b]' % (started.n, UNKNOWN))
         session.inbox = (record.inbox_epoch, 0)
         return session
 
@@ -370,6 +370,18 @@ class Session:
 
     # the inside
 
+    def _place(self, n: int) -> int:
+        """Where message n is in `pending`; -1 when it is not."""
+        pending = self.pending
+        low, high = 0, len(pending)
+        while low < high:
+            middle = (low + high) // 2
+            if pending[middle].n < n:
+                low = middle + 1
+            else:
+                high = middle
+        return low if low < len(pending) and pending[low].n == n else -1
+
     def _say(self, payload: bytes, n: int = 0) -> None:
         if self.durable and (self.held or self.revision > self.saved_revision):
             if self.held is None:
@@ -386,7 +398,7 @@ class Session:
 
     def _repeated(self, n: int, kind: Kind) -> None:
         """Let a repeat wait for what runs, or answer it from the record (PROTOCOL 3.2)."""
-        if n in self.pending:
+        if self._place(n) >= 0:
             return
         self.received = max(self.received, n)
         known = self.results.get(n)
@@ -400,16 +412,15 @@ class Session:
 
     def _shed(self, newest: int) -> None:
         """Make room by forgetting the largest replies but the newest; a repeat is told `reply_lost`."""
-        for n in sorted(self.results, key=lambda n: (-len(self.results[n]), n)):
-            if self.results_bytes <= self.bounds.results_bytes:
+        results = self.results
+        for n, payload in sorted(results.items(), key=lambda kept: (-len(kept[1]), kept[0])):
+            if results.size <= self.bounds.results_bytes:
                 return
-            payload = self.results[n]
             lost = b'["fail",%d,%b]' % (n, REPLY_LOST)
             if len(payload) <= len(lost):
                 return  # to forget so small a reply would need more room than to keep it
             if n != newest and payload.startswith(b'["reply"'):
-                self.results[n] = lost
-                self.results_bytes += len(lost) - len(payload)
+                results.keep(n, lost)
 
     def next_token_at(self) -> float:
         """When the rate lets the next message start."""

@@ -48,15 +48,16 @@ class Batch:
 
 
 class Outlet:
-    """The shell's end of a link, for what goes to many: it is written at once instead of waiting in `out`.
+    """How a shell writes what goes to many: at once, instead of having it wait in `out`.
 
-    One pass over the followers instead of two, and the first of them does not wait for the last.
+    One pass over the followers instead of two, and the first of them does not wait for the last. There is one for all
+    links: with two thousand of them, each object that a delivery looks at has to come from memory.
     """
 
     __slots__ = ()
 
-    def tell(self, batch: Batch) -> None:
-        """Write a batch; nothing waits before it."""
+    def tell(self, pipe: object, batch: Batch) -> None:
+        """Write a batch to the `pipe` of a link; nothing waits before it."""
         raise NotImplementedError
 
 

@@ -135,8 +135,8 @@ def _evicts_replies() -> Patches:
 
     def finish_and_evict(self: Session, message: Pending, payload: bytes | None) -> bool:
         known = finish(self, message, payload)
-        for n in sorted(self.results)[:-1]:
-            self.results_bytes -= len(self.results.pop(n))
+        newest = max((n for n, _ in self.results.items()), default=0)
+        self.results.drop_below(newest)
         return known
 
     return [(Session, "finish", finish_and_evict)]
