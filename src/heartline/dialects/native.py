@@ -18,11 +18,10 @@ from heartline.core.frames import DownFrame, Fail, Failure, UpFrame
 
 SUBPROTOCOL: Final = "heartline.1"
 
-_encoder = msgspec.json.Encoder()
+_encode: Final = msgspec.json.Encoder().encode
 _up: Final = msgspec.json.Decoder(UpFrame)
 _down: Final = msgspec.json.Decoder(DownFrame)
 _failure: Final = msgspec.json.Decoder(Failure)
-_encode_text = msgspec.json.Encoder().encode
 
 # Compiled by `re` when something is wrong, and kept there: most processes never meet that.
 _ESCAPE: Final = (
@@ -99,15 +98,16 @@ def decode_down(data: bytes) -> DownFrame:
     return frame
 
 
-encode = _encoder.encode
-"""Write one frame as the payload of one text message."""
+def encode(frame: object) -> bytes:
+    """Write one frame as the payload of one text message, or any other value as JSON."""
+    return _encode(frame)
 
 
 def encode_msg(channel: str, offset: int, event: str, data: bytes, prev: int) -> bytes:
     """Write one `msg` frame; `prev` is told only where it is not offset − 1 (PROTOCOL 4.4)."""
     if prev == offset - 1:
-        return b'["msg",%b,%d,%b,%b]' % (_encode_text(channel), offset, _encode_text(event), data)
-    return b'["msg",%b,%d,%b,%b,%d]' % (_encode_text(channel), offset, _encode_text(event), data, prev)
+        return b'["msg",%b,%d,%b,%b]' % (_encode(channel), offset, _encode(event), data)
+    return b'["msg",%b,%d,%b,%b,%d]' % (_encode(channel), offset, _encode(event), data, prev)
 
 
 def encode_reply(n: int, data: bytes) -> bytes:
@@ -118,15 +118,41 @@ def encode_reply(n: int, data: bytes) -> bytes:
 class NativeServer:
     """The server's side of heartline.1 (a `ServerCodec`)."""
 
-    encode = staticmethod(encode)
-    decode = staticmethod(decode_up)
-    encode_msg = staticmethod(encode_msg)
-    encode_reply = staticmethod(encode_reply)
-    encode_value = staticmethod(encode)
+    @staticmethod
+    def encode(frame: msgspec.Struct, /) -> bytes:
+        """Write one frame."""
+        return _encode(frame)
+
+    @staticmethod
+    def decode(data: bytes, /) -> UpFrame:
+        """Read one frame of a client."""
+        return decode_up(data)
+
+    @staticmethod
+    def encode_msg(channel: str, offset: int, event: str, data: bytes, prev: int, /) -> bytes:
+        """Write one `msg` frame."""
+        return encode_msg(channel, offset, event, data, prev)
+
+    @staticmethod
+    def encode_reply(n: int, data: bytes, /) -> bytes:
+        """Write one `reply` frame."""
+        return encode_reply(n, data)
+
+    @staticmethod
+    def encode_value(value: object, /) -> bytes:
+        """Write any value."""
+        return _encode(value)
 
 
 class NativeClient:
     """The client's side of heartline.1 (a `ClientCodec`)."""
 
-    encode = staticmethod(encode)
-    decode = staticmethod(decode_down)
+    @staticmethod
+    def encode(frame: msgspec.Struct, /) -> bytes:
+        """Write one frame."""
+        return _encode(frame)
+
+    @staticmethod
+    def decode(data: bytes, /) -> DownFrame:
+        """Read one frame of a server."""
+        return decode_down(data)
