@@ -269,11 +269,11 @@ class Hub:
     def begin(self, message: Pending) -> None:
         """Start what nothing stands before; what follows from it is carried out and written in the next turn."""
         self.allowance.spend()
-        self.turning = True
+        outer, self.turning = self.turning, True
         try:
             self.calls.start(message)
         finally:
-            self.turning = False
+            self.turning = outer
 
     def _carry_out(self) -> None:
         actions = self._actions
