@@ -1,6 +1,8 @@
 """What sockets have read is dealt with together, when the turn of the loop ends."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -29,14 +31,21 @@ def note(n: int, what: str) -> bytes:
     return b'["send",%d,"note","%s"]' % (n, what.encode())
 
 
-@on_loop
-async def test_messages_are_handled_in_the_order_read() -> None:
+@asynccontextmanager
+async def two_that_have_read() -> AsyncIterator[tuple[HubSocket, HubSocket, list[Any]]]:
+    """Two sockets, one with "a" and then the other with "b", and what has been handled."""
     app = make_app()
     log = noting(app)
     async with app.serving() as address, greeted(address), greeted(address):
         one, two = sockets(app)
         one.on_message(note(1, "a"))
         two.on_message(note(1, "b"))
+        yield one, two, log
+
+
+@on_loop
+async def test_messages_are_handled_in_the_order_read() -> None:
+    async with two_that_have_read() as (one, _two, log):
         one.on_message(note(2, "c"))
         assert log == []
         await asyncio.sleep(0)
@@ -45,12 +54,8 @@ async def test_messages_are_handled_in_the_order_read() -> None:
 
 @on_loop
 async def test_what_was_read_is_handled_before_its_socket_closes() -> None:
-    app = make_app()
-    log = noting(app)
-    async with app.serving() as address, greeted(address), greeted(address):
-        one, two = sockets(app)
-        one.on_message(note(1, "a"))
-        two.on_message(note(1, "b"))
+    async with two_that_have_read() as (one, _two, log):
+        assert log == []
         one.on_close(1006, "")
         assert log == ["a", "b"]
 
