@@ -1,8 +1,11 @@
 """A link between our client and our server: order, joining, limits, callbacks that raise."""
 
 import asyncio
+import fcntl
 import os
 import socket
+import sys
+import termios
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -373,12 +376,21 @@ def test_a_peer_that_only_half_closes_and_never_reads_is_dropped() -> None:
     asyncio.run(run())
 
 
+def unread(recorder: Recorder) -> int:
+    """How many bytes the kernel holds for it."""
+    held = bytearray(4)
+    fcntl.ioctl(recorder.socket._transport.get_extra_info("socket").fileno(), termios.FIONREAD, held)
+    return int.from_bytes(held, sys.byteorder)
+
+
 def test_reading_can_be_paused() -> None:
     async def run() -> None:
         async with pair() as (server, client):
             server.socket.pause_reading()
             client.socket.send(b"wait")
-            await asyncio.sleep(0.1)
+            await eventually(lambda: unread(server))
+            for _ in range(3):
+                await asyncio.sleep(0)  # turns in which it would be read
             assert server.events.qsize() == 1
             server.socket.resume_reading()
             assert await server.text() == b"wait"
