@@ -11,6 +11,7 @@ Invariants:
 - hints, however many, put off no verdict (test_hints_put_off_no_verdict).
 """
 
+import math
 from enum import Enum
 from typing import Final
 
@@ -26,6 +27,7 @@ class Pulse(Enum):
 
 _CALM: Final = Pulse.CALM  # naming a member of an enum costs as much as a call on Python 3.11
 _PROBING: Final = Pulse.PROBING
+_NEVER: Final = math.inf
 
 
 class Act(Enum):
@@ -49,12 +51,12 @@ class Liveness:
     def __init__(self, heartbeat: Heartbeat, now: float) -> None:
         self._heartbeat = heartbeat
         self.heard_at: float = now
+        self._awaiting_since: float = _NEVER
         self.pulse: Pulse = _CALM
         self.t: int = 0
         self._probed_at = now
         self._strict = False
         self._fresh = False
-        self._awaiting_since: float | None = None
 
     @property
     def heartbeat(self) -> Heartbeat:
@@ -83,7 +85,7 @@ class Liveness:
     def progress(self, now: float) -> None:
         """Count proof that what we send arrives."""
         self.heard_at = now
-        if self._awaiting_since is not None:
+        if self._awaiting_since != _NEVER:
             self._awaiting_since = now
         self.pulse = _CALM
         self._fresh = False
@@ -91,8 +93,8 @@ class Liveness:
     def awaiting(self, outstanding: bool, now: float) -> None:
         """Tell whether the peer owes us something."""
         if not outstanding:
-            self._awaiting_since = None
-        elif self._awaiting_since is None:
+            self._awaiting_since = _NEVER
+        elif self._awaiting_since == _NEVER:
             self._awaiting_since = now
 
     def probe(self, now: float) -> int:
@@ -125,8 +127,6 @@ class Liveness:
         return _DEAD
 
     def _calm_since(self) -> float:
-        if self._awaiting_since is None:
-            return self.heard_at
         return min(self.heard_at, self._awaiting_since)
 
     def _ping(self, now: float, *, strict: bool) -> int:

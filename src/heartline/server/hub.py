@@ -100,7 +100,7 @@ class Hub:
         self._releases: dict[str, asyncio.Future[bool]] = {}
         self.allowance: Allowance = Allowance(self.loop, self.turn)
         self.intake: Intake = Intake(self)
-        self.wires: Wires = Wires()
+        self.node.outlet = Wires()
         self.turning: bool = False
         self._end_scheduled = False
         self._empty = asyncio.Event()

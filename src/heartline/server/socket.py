@@ -20,9 +20,11 @@ class Wires(Outlet):
 
     __slots__ = ()
 
-    def tell(self, pipe: object, batch: Batch) -> None:
+    def tell(self, pipes: list[object], batch: Batch) -> None:
         """Write what many get."""
-        cast("Socket", pipe).send_framed(batch.wire or _wire(batch))
+        wire = _wire(batch)
+        for pipe in pipes:
+            cast("Socket", pipe).send_framed(wire)
 
 
 class HubSocket:
@@ -42,7 +44,7 @@ class HubSocket:
         self.socket = socket
         self.link = self._hub.node.open(self.request, now())
         self.link.socket = self
-        self.link.outlet, self.link.pipe = self._hub.wires, socket
+        self.link.pipe = socket
         self._hub.socket_opened(self)
 
     def on_message(self, data: bytes) -> None:

@@ -5,21 +5,28 @@ import pytest
 from heartline.core.policy import ServerLimits
 from heartline.core.ports import LogEntry
 from heartline.core.server.link import ServerLink
-from heartline.core.server.tail import Batch, Outlet
+from heartline.core.server.tail import TOGETHER, Batch, Outlet
 from tests.core.server.world import World
 
 pytestmark = pytest.mark.pure  # Told is a class of its own
 
 
-class Told(Outlet):
-    """An outlet that keeps what it is told."""
+class Pipes(Outlet):
+    """An outlet that keeps what each pipe is told."""
+
+    def tell(self, pipes: list[object], batch: Batch) -> None:
+        for pipe in pipes:
+            assert isinstance(pipe, Told)
+            pipe.batches.append(batch)
+
+
+class Told:
+    """What a link is told at once."""
 
     def __init__(self, link: ServerLink) -> None:
         self.batches: list[Batch] = []
-        link.outlet = self
-
-    def tell(self, pipe: object, batch: Batch) -> None:
-        self.batches.append(batch)
+        link.pipe = self
+        link.node.outlet = Pipes()
 
     @property
     def offsets(self) -> list[int]:
@@ -80,3 +87,19 @@ def test_without_credit_nobody_is_told() -> None:
     one.say(["at", "c", 4])
     assert one.offsets("c") == [5]  # read from the log
     assert one.link.feed.in_flight == 1
+
+
+def test_many_are_told_once_each_what_they_lack() -> None:
+    world = World(limits=ServerLimits(sessions_per_user=1000))
+    peers = [world.peer() for _ in range(3 * TOGETHER + 5)]
+    for peer in peers:
+        peer.say(["sub", 1, "c"])
+    told = [Told(peer.link) for peer in peers]
+    early, late = peers[: 2 * TOGETHER + 2], peers[2 * TOGETHER + 2 :]
+    for peer in late:
+        peer.link.feed.by_channel["c"].sent = 1
+    announce(world, "c", 1)
+    announce(world, "c", 2)
+    world.node.flush(world.now)
+    assert [one.offsets for one in told] == [[2]] * len(peers)
+    assert [len(one.batches[0].payloads) for one in told] == [2] * len(early) + [1] * len(late)

@@ -11,7 +11,6 @@ Invariants:
   (test_what_is_handled_before_it_is_said_again_takes_no_credit).
 """
 
-from collections.abc import Container
 from typing import TYPE_CHECKING
 
 from heartline.core.frames import INBOX, At, Failure, Gap, GapBody, No, Ok, OkBody
@@ -38,8 +37,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "after", "batches", "channel", "epoch", "feed", "flight", "flight_bytes", "flow", "need", "r", "sent", "tail",
-        "told", "wanted",
+        "after", "channel", "epoch", "feed", "flight", "flight_bytes", "flow", "later", "need", "oldest", "r", "sent",
+        "tail", "told", "wanted",
     )  # fmt: skip
 
     def __init__(self, feed: "Feed", r: int, channel: str, after: tuple[str | None, int] | None) -> None:
@@ -50,7 +49,8 @@ class Subscription:
         self.feed: Feed = feed
         self.flight: int = 0
         self.flight_bytes: int = 0
-        self.batches: list[Mark] = []
+        self.oldest: Mark | None = None  # of what is in flight; mostly there is no other, and no list to look at
+        self.later: list[Mark] | None = None
         self.need: int = 1
         self.r: int = r
         self.channel: str = channel
@@ -69,18 +69,42 @@ class Subscription:
         check_move(FLOW_MOVES, self.flow, new)
         self.flow = new
 
-    def go_live_with(self, batch: Batch, prev: int, now: float, hold: "Container[ServerLink] | None" = None) -> None:
-        """Write the entries of one turn, or fall behind for want of credit or of an entry before them."""
+    def take(self, batch: Batch, prev: int, now: float) -> bool:
+        """Take credit for the entries of one turn, or fall behind for want of it or of an entry before them."""
         feed, mark = self.feed, batch.mark
         if prev > self.sent or not feed.lets(self, mark.count, mark.size):
             self.fall_behind()
-            return
+            return False
         feed.take_credit(self, mark, now)
-        link = feed.link
-        if hold is None or link in hold:
-            link.say_batch(batch)
+        return True
+
+    def sending(self, mark: Mark) -> None:
+        """A batch is on its way."""
+        self.sent = mark.last
+        self.flight += mark.count
+        self.flight_bytes += mark.size
+        if self.oldest is None:
+            self.oldest = mark
+        elif self.later is None:
+            self.later = [mark]
         else:
-            link.tell(batch)
+            self.later.append(mark)
+
+    def handled(self, offset: int) -> bool:
+        """Let go of the batches up to an offset; whether there were any."""
+        mark = self.oldest
+        if mark is None or mark.last > offset:
+            return False
+        left = self.later or []
+        done = 0
+        while mark is not None and mark.last <= offset:
+            self.flight -= mark.count
+            self.flight_bytes -= mark.size
+            mark = left[done] if done < len(left) else None
+            done += 1
+        self.oldest = mark
+        self.later = left[done:] or None
+        return True
 
     def fall_behind(self) -> None:
         """Read the log from here on; with nothing in flight no `at` would come to begin it."""
@@ -215,18 +239,10 @@ class Feed:
             if subscription.told is None:
                 return False
             subscription.told = max(subscription.told, frame.offset)  # handled before we said it again
-        batches = subscription.batches
-        ready = count = size = 0
-        while ready < len(batches) and (mark := batches[ready]).last <= frame.offset:
-            count += mark.count
-            size += mark.size
-            ready += 1
-        if not ready:
+        count, size = subscription.flight, subscription.flight_bytes
+        if not subscription.handled(frame.offset):
             return False
-        del batches[:ready]
-        subscription.flight -= count
-        subscription.flight_bytes -= size
-        self._give_back(count, size)
+        self._give_back(count - subscription.flight, size - subscription.flight_bytes)
         if subscription.flow is Flow.BEHIND:
             self.want(subscription)
         self.read_on()
@@ -253,16 +269,12 @@ class Feed:
 
     def take_credit(self, subscription: Subscription, mark: Mark, now: float) -> None:
         """Entries are being written."""
-        count, size = mark.count, mark.size
-        subscription.sent = mark.last
+        subscription.sending(mark)
         subscription.need = 1
-        subscription.batches.append(mark)
-        subscription.flight += count
-        subscription.flight_bytes += size
         if not self.in_flight:
             self.link.life.awaiting(True, now)
-        self.in_flight += count
-        self.flight_bytes += size
+        self.in_flight += mark.count
+        self.flight_bytes += mark.size
 
     # catching up
 
@@ -361,7 +373,7 @@ class Feed:
         subscription.epoch = piece.epoch
         subscription.told = None
         subscription.sent = 0
-        subscription.batches.clear()
+        subscription.oldest = subscription.later = None
         count, size = subscription.flight, subscription.flight_bytes
         subscription.flight = subscription.flight_bytes = 0
         self._give_back(count, size)

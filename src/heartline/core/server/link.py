@@ -50,7 +50,7 @@ from .effects import CloseLink, Judge
 from .feed import Feed
 from .presence import WHO
 from .session import Lane
-from .tail import Batch, Outlet
+from .tail import Batch
 from .wheel import Sleeper
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class ServerLink(Sleeper):
     """One socket as the node sees it.
 
     The shell writes what `out` holds, in order, and empties it, also before it closes; it keeps its own in `socket`.
-    `outlet`, where the shell gives one, is told at once what goes to many, and that it goes to `pipe`.
+    `pipe`, where the shell gives one, is what the node's outlet writes to.
     """
 
     __slots__ = (
@@ -101,7 +101,6 @@ class ServerLink(Sleeper):
         "node",
         "opened_at",
         "out",
-        "outlet",
         "pipe",
         "released",
         "retries",
@@ -122,7 +121,6 @@ class ServerLink(Sleeper):
         self._frames = 0
         self.last_number: int = 0
         self.out: list[bytes | Batch] = []
-        self.outlet: Outlet | None = None
         self.pipe: object = None
         self.socket: object = None
         self.feed: Feed = Feed(self, node.bounds)
@@ -181,13 +179,9 @@ class ServerLink(Sleeper):
                 self.node.dirty.append(self)
             self.out.append(batch)
 
-    def tell(self, batch: Batch) -> None:
-        """Write entries that go to many links, at once if nothing waits before them."""
-        outlet = self.outlet
-        if outlet is None or (self.node.dirty and self.out):
-            self.say_batch(batch)
-        else:
-            outlet.tell(self.pipe, batch)
+    def has_more_to_say(self, acking: "dict[ServerLink, None] | None") -> bool:
+        """Whether entries for many have to wait in `out`: for what is there already, or for an acknowledgement."""
+        return self.pipe is None or bool(acking and self in acking) or bool(self.node.dirty and self.out)
 
     def close(self, code: int, reason: str) -> None:
         """Leave this link: nothing it says later matters."""

@@ -31,7 +31,7 @@ from .link import ServerLink
 from .pings import Pings
 from .presence import WHO, Presence
 from .session import Lane, Pending, Session
-from .tail import Tail
+from .tail import Outlet, Tail
 from .turns import Turns
 from .verdicts import Accepted, RefusedLogin
 from .wheel import Wheel, grain_of
@@ -80,6 +80,8 @@ class Node:
         self.now: float = 0.0
         self.effects: list[ServerEffect] = []
         self.dirty: list[ServerLink] = []
+        self.outlet: Outlet | None = None
+        """where the shell gives one, it is told at once what goes to many"""
         self._turns = Turns()
         self.ready: deque[Session] = self._turns.ready
         self.next_start: Callable[[float], Pending | None] = self._turns.next_start
@@ -327,9 +329,9 @@ class Node:
         self._tell_time(now)
         fresh, self._fresh = self._fresh, {}
         # What more is to be said to a link in this turn leaves together with its entries.
-        hold = self._acking if len(fresh) == 1 else None
+        outlet = self.outlet if len(fresh) == 1 else None
         for tail in fresh:
-            tail.flush(self.codec, self.now, hold)
+            tail.flush(self.codec, self.now, outlet, self._acking)
         acking, self._acking = self._acking, {}
         for link in acking:
             link.flush_ack()
