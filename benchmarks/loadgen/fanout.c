@@ -68,6 +68,7 @@ static void publish_all(int messages, int burst) {
     for (int left = messages; left > 0; left -= burst) {
         int now = left < burst ? left : burst;
         if (dialect->settled && publisher.next + (uint64_t)now >= publisher.floor + SPAN) dialect->settled(&publisher, 1);
+        if (options.pause > 0) net_run_for(options.pause);
         for (int i = 0; i < now; i++) publish(options.channel);
         net_flush(&publisher);
         deliveries_wanted += (uint64_t)now * (uint64_t)options.connections;

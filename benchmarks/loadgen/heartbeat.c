@@ -1,11 +1,14 @@
 /* Sessions that do nothing but live: what their heartbeats cost the server, and how many there were.
  *
  * They come evenly within --over seconds, so that their heartbeats are as spread as those of strangers. What a server does
- * with nobody there is measured first: only the rest is multiplied when the cost of 100,000 is told.
+ * with nobody there is measured first: only the rest is multiplied when the cost of 100,000 is told, that is, of 4,000
+ * heartbeats a second. The server's interval is its own: one that makes about as many a second measures at that load.
  */
 #include "loadgen.h"
 
 #include <stdlib.h>
+
+#define OF_100000 (100000 / 25.0) /* heartbeats a second */
 
 static struct conn *conns;
 static int dialled, opened;
@@ -54,12 +57,13 @@ void heartbeat_run(void) {
     net_run_for(options.seconds);
     struct usage to = usage_now();
     if (heartbeats == before) die("no heartbeat in %.0f s", options.seconds);
+    double rate = (double)(heartbeats - before) / (to.at - from.at);
     json_begin();
     json_number("connections", options.connections);
-    json_number("heartbeats_each", (double)(heartbeats - before) / options.connections);
-    json_number("heartbeat_us", (to.server_cpu - from.server_cpu - alone * (to.at - from.at)) / (double)(heartbeats - before) * 1e6);
+    json_number("heartbeats_per_second", rate);
+    json_number("heartbeat_us", (share(from, to) - alone) / rate * 1e6);
     json_number("share_alone", alone);
-    json_number("share_of_100000", alone + (share(from, to) - alone) * 100000 / options.connections);
+    json_number("share_of_100000", alone + (share(from, to) - alone) * OF_100000 / rate);
     json_usage(from, to);
     json_end();
 }

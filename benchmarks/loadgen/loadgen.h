@@ -21,7 +21,7 @@
 struct options {
     const char *load, *host, *path, *dialect, *channel;
     int port, connections, window, size, messages, burst, dialling, warm, calls, server_pid, spin, channels, pace;
-    double warmup, seconds, settle, limit, over;
+    double warmup, seconds, settle, limit, over, pause;
 };
 extern struct options options;
 

@@ -37,6 +37,7 @@ static const struct { const char *name; int *integer; double *real; const char *
     {"--seconds", 0, &options.seconds, 0, "echo, heartbeat, publish, send: how long to measure"},
     {"--settle", 0, &options.settle, 0, "heartbeat, idle, resume: seconds of quiet"},
     {"--over", 0, &options.over, 0, "heartbeat: seconds within which the connections come"},
+    {"--pause", 0, &options.pause, 0, "fanout: seconds of quiet before each burst, in which readers tell what they have handled"},
     {"--limit", 0, &options.limit, 0, "seconds after which a phase has failed"},
 };
 

@@ -19,10 +19,11 @@ PEER = Peer(
 def main() -> None:
     """Serve until SIGTERM: in memory, with `--durable` in a new file, with `--file` in that one."""
     from benchmarks.alone.place import fresh_folder
-    from heartline import Server, ServerLimits, Session
+    from heartline import Heartbeat, Server, ServerLimits, Session
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--durable", action="store_true")
+    parser.add_argument("--heartbeat", type=float, default=25.0, help="seconds between two of a session")
     parser.add_argument("--file")
     parser.add_argument("--history", type=int, help="entries of a channel, and `bench` has as many from the start")
     parser.add_argument("--size", type=int, default=200, help="bytes of each of these")
@@ -30,7 +31,8 @@ def main() -> None:
     with fresh_folder() if asked.durable else contextlib.nullcontext() as folder:
         file = f"{folder}/bench.db" if asked.durable else asked.file
         limits = ServerLimits(rate=None, frames=1e9)  # one client is to show what the server can do
-        app = Server(broker=f"sqlite:///{file}" if file else "memory://", limits=limits)
+        broker = f"sqlite:///{file}" if file else "memory://"
+        app = Server(broker, limits=limits, heartbeat=Heartbeat(asked.heartbeat, 0.4 * asked.heartbeat))
 
         @app.on("echo")
         async def echo(session: Session, text: str) -> str:
