@@ -107,7 +107,7 @@ static void entry(struct conn *c, uint64_t offset, size_t size) {
     if (offset <= c->offset) die("connection %d: offset %llu after %llu", c->index, (unsigned long long)offset,
                                  (unsigned long long)c->offset);
     c->offset = offset;
-    c->untold++;
+    if (!c->untold++) c->untold_since = ns_now();
     c->untold_bytes += (uint32_t)size;
     if (c->untold * 4 >= heartline_credit || c->untold_bytes * 4 >= heartline_credit_bytes) hl_handled(c);
 }

@@ -52,13 +52,14 @@ struct conn {
     /* entries of the channel: how many came, the last offset, and what `at` has not told yet */
     uint64_t entries, offset;
     uint32_t untold, untold_bytes;
+    uint64_t untold_since;
 };
 
 /* What a load does with its connections. `lost` NULL: losing one is an error. */
 struct callbacks {
     void (*open)(struct conn *);
     void (*text)(struct conn *, const char *, size_t);
-    void (*tick)(void); /* every 0.05 s, if not NULL */
+    void (*tick)(void); /* every 0.01 s, if not NULL */
 };
 
 extern int net_binary;                                        /* frames of ours are binary ones */

@@ -16,7 +16,7 @@
 
 enum { READ_SIZE = 1 << 20, EVENTS = 512, HEADER_ROOM = 14, PORTS_EACH = 20000 };
 
-static const double TICK = 0.05;
+static const double TICK = 0.01;
 static int poll_fd = -1;
 static const struct callbacks *calls;
 static char *reading; /* one read buffer for all; what is left over is kept by the connection */
