@@ -12,7 +12,7 @@ BENCH = Bench(
         Metric("seconds", "time", "ms", 1e3, 1, more_is_better=False),
         Metric("import_s", "of this the import", "ms", 1e3, 1, more_is_better=False),
     ),
-    quick=("--starts", "5"),
+    quick=("--starts", "10"),
     quick_rounds=2,
     targets={"import websockets": 1.0},
 )
