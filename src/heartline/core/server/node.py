@@ -80,8 +80,7 @@ class Node:
         self.now: float = 0.0
         self.effects: list[ServerEffect] = []
         self.dirty: list[ServerLink] = []
-        self.outlet: Outlet | None = None
-        """where the shell gives one, it is told at once what goes to many"""
+        self.outlet: Outlet | None = None  # the shell's, if it gives one: told at once what goes to many
         self._turns = Turns()
         self.ready: deque[Session] = self._turns.ready
         self.next_start: Callable[[float], Pending | None] = self._turns.next_start
@@ -456,8 +455,7 @@ class Node:
                 del self.by_identity[session.identity]
 
     def _try_release(self, session: Session) -> None:
-        running = any(message.running for message in session.pending)
-        if not running and not self._releasing[session.id]:
+        if not self._releasing[session.id] and not any(message.running for message in session.pending):
             session.hand_over()
             self._releasing[session.id] = session.revision
             if not session.durable:
