@@ -6,7 +6,7 @@ BENCH = Bench(
     "heartbeats",
     "heartbeats of 100,000 idle sessions",
     "share of a core for 4,000 pings a second and their answers, as 100,000 sessions make every 25 s; measured with 16,000 "
-    "every 4 s, since so many may be open at a time nearly everywhere (ulimit -Hn); they come spread over two intervals",
+    "every 4 s, or as many as may be open at a time (ulimit -Hn); they come spread over two intervals",
     ("heartline, every 4 s",),
     ("heartbeat", "--connections", "16000", "--dialling", "500", "--over", "8", "--settle", "8", "--seconds", "20"),
     (
