@@ -4,6 +4,8 @@ import asyncio
 import gc
 import os
 import time
+from collections import Counter
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import pytest
 import heartline
 from heartline import BackOff, ClientPolicy, Heartbeat, State
 from heartline.faults import Direction, FaultProxy
+from heartline.server.hub import AT_ONCE
 
-from .raw import greeted, hub_of, make_app, on_loop, raw, until
+from .raw import Raw, greeted, hub_of, make_app, on_loop, raw, until
 
 LINE = "x" * 10_000
 
@@ -130,6 +133,37 @@ async def test_a_silent_client_is_left_in_time(hello: bool) -> None:
         code, _ = await link.end()
         assert code == 4000
         assert 0.49 < time.monotonic() - began < 0.5 + hub_of(app).node.wheel.grain + 0.15
+
+
+@on_loop
+async def test_heartbeats_of_many_leave_turns_to_others() -> None:
+    """All are due when the loop was held up; each turn sends some, the next reads what they say, and nobody is left."""
+    app = make_app(heartbeat=Heartbeat(0.3, 0.3))
+    async with app.serving() as address, AsyncExitStack() as links:
+        those = [await links.enter_async_context(greeted(address)) for _ in range(5 * AT_ONCE)]
+        turns, heard = 0, Counter[int]()
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async def beat(link: Raw) -> None:
+            _, number = await link.hear("ping")
+            heard[turns] += 1
+            link.say("pong", number)
+            link.pongs = True
+
+        for link in those:
+            link.pongs = False
+        counting = asyncio.create_task(count())
+        time.sleep(0.4)
+        await asyncio.gather(*map(beat, those))
+        counting.cancel()
+        assert max(heard.values()) <= AT_ONCE
+        await asyncio.sleep(0.4)
+        assert len(app.sessions()) == len(those)
 
 
 @on_loop

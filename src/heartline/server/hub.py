@@ -5,7 +5,8 @@ turn fans out, acknowledges and writes records ahead, once for all that happened
 
 Invariants:
 - effects are carried out in order, and handlers start after them (test_effects_before_starts);
-- one turn of the loop starts only so many handlers (allowance.py; test_starts_have_a_budget);
+- one turn of the loop starts only so many handlers (allowance.py; test_starts_have_a_budget), and sends only so many
+  heartbeats (test_heartbeats_of_many_leave_turns_to_others);
 - what a closing link still holds is written before the socket closes (test_refusals_are_heard);
 - a fault in one effect closes its link and loses no other (test_a_fault_in_one_effect_loses_no_other);
 - after `stop` nothing is left: no task, no timer, no session (test_stopping_leaves_nothing).
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("heartline.server")
 THROTTLE: Final = 0.005
+AT_ONCE: Final = 16  # heartbeats: see _tick
 LAST_WORDS: Final = 5.0  # seconds that hooks and the last writes may take when the server stops
 
 
@@ -105,7 +107,7 @@ class Hub:
         self._end_scheduled = False
         self._empty = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
-        self._tick_timer: asyncio.TimerHandle | None = None
+        self._tick_timer: asyncio.Handle | None = None
         self._throttle: asyncio.TimerHandle | None = None
         self._questions = Questions(self)
         self._actions: dict[type, Callable[[Any], None]] = {
@@ -303,14 +305,19 @@ class Hub:
                 link.socket.write(out)
 
     def _tick(self) -> None:
-        self._tick_timer = self.loop.call_later(self.node.wheel.grain, self._tick)
-        self.catch_up()  # who has said something is not silent
-        self.node.tick(now())
-        self.turn()
+        """Wake who is due, few in a turn: nobody waits for all, and who answers at once is in the processor's caches."""
+        more = False
+        try:
+            self.catch_up()  # who has said something is not silent
+            more = self.node.tick(now(), AT_ONCE)
+            self.turn()
+        finally:
+            loop, grain = self.loop, self.node.wheel.grain
+            self._tick_timer = loop.call_soon(self._tick) if more else loop.call_later(grain, self._tick)
 
     def _unthrottle(self) -> None:
         self._throttle = None
-        self.node.tick(now())
+        self.node.tick(now(), AT_ONCE)
         self.turn()
         self._wait_for_rates()
 

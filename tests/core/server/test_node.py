@@ -4,6 +4,8 @@ import itertools
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heartline.core.policy import Heartbeat, ServerLimits
 from heartline.core.server import effects as do
@@ -234,6 +236,42 @@ def test_wheel_keeps_order() -> None:
         wheel.schedule(sleeper)
     wheel.turn(1.0)
     assert log == ["c", "a", "b"]
+
+
+@pytest.mark.pure
+@given(
+    deadlines=st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=3), max_size=12),
+    later=st.lists(st.integers(0, 12), max_size=5),
+    most=st.integers(1, 4),
+)
+def test_wheel_turned_in_parts_wakes_the_same(deadlines: list[list[int]], later: list[int], most: int) -> None:
+    """Whatever else is scheduled between two parts; who has nothing due yet counts as well."""
+
+    def turned(most: int | None) -> list[list[float]]:
+        wheel = Wheel(2.0)
+        sleepers = [Sleeper(str(number), *map(float, sorted(at))) for number, at in enumerate(deadlines)]
+        for sleeper in sleepers:
+            wheel.schedule(sleeper)
+        fresh = [Sleeper(f"later {at}", float(at)) for at in later]
+        for now in range(20):
+            waiting = [sleeper for sleeper in fresh if sleeper.at and sleeper.at[0] >= now]
+            if most is None:
+                wheel.turn(now)
+            else:
+                for part in itertools.count():
+                    before = sum(len(sleeper.woken) for sleeper in sleepers + fresh)
+                    more = wheel.turn(now, most)
+                    assert sum(len(sleeper.woken) for sleeper in sleepers + fresh) - before <= most
+                    if not more:
+                        break
+                    for sleeper in waiting[part : part + 1]:
+                        wheel.schedule(sleeper)
+            for sleeper in waiting:
+                wheel.schedule(sleeper)
+        assert wheel.next_deadline() is None
+        return [sleeper.woken for sleeper in sleepers + fresh]
+
+    assert turned(most) == turned(None)
 
 
 def present(**more: Any) -> World:

@@ -34,7 +34,7 @@ from .session import Lane, Pending, Session
 from .tail import Outlet, Tail
 from .turns import Turns
 from .verdicts import Accepted, RefusedLogin
-from .wheel import Wheel, grain_of
+from .wheel import EVERYONE, Wheel, grain_of
 
 
 class Node:
@@ -337,10 +337,10 @@ class Node:
         if self.unsaved:
             self._save()
 
-    def tick(self, now: float) -> None:
-        """Do what is due. Calling it early does no harm."""
+    def tick(self, now: float, most: int = EVERYONE) -> bool:
+        """Do what is due, for so many links at most; whether there may be more. Calling it early does no harm."""
         self._tell_time(now)
-        self.wheel.turn(self.now)
+        more = self.wheel.turn(self.now, most)
         self.presence.tick(self.now)
         self._turns.wake_due(self.now)
         while self.detached:
@@ -348,6 +348,7 @@ class Node:
             if self.now < session.detached_at + self._session_ttl:
                 break
             self.end_session(session, "not resumed in time")
+        return more
 
     # for links, feeds and handshakes
 

@@ -6,10 +6,16 @@ deadline that moved later costs nothing.
 Invariants:
 - an item is never woken before its slot and at most one slot late (test_wheel_wakes_within_a_slot);
 - nor does it matter what else is scheduled meanwhile (test_wheel_forgets_nobody);
-- the order within a slot is the order of scheduling (test_wheel_keeps_order).
+- the order within a slot is the order of scheduling (test_wheel_keeps_order);
+- turned in parts, it wakes the same (test_wheel_turned_in_parts_wakes_the_same).
 """
 
+from collections.abc import Iterator
+from typing import Final
+
 from heartline.core.policy import Heartbeat
+
+EVERYONE: Final = 2**62
 
 
 class Sleeper:
@@ -42,6 +48,8 @@ class Wheel:
         self.grain: float = grain
         self._slots: dict[int, list[Sleeper]] = {}
         self._next: int | None = None  # the first slot; None: not known, look for it
+        self._slot: int = -1  # the one that is being woken
+        self._due: Iterator[Sleeper] = iter(())
 
     def schedule(self, item: Sleeper) -> None:
         """Take note of an item's deadline; cheap when it has not come nearer."""
@@ -63,18 +71,17 @@ class Wheel:
             self._next = slot
 
     def next_deadline(self) -> float | None:
-        """When to call `turn`."""
+        """When to call `turn`, unless it said that there is more."""
         if self._next is None and self._slots:
             self._next = min(self._slots)
         return None if self._next is None else self._next * self.grain
 
-    def turn(self, now: float) -> None:
-        """Wake what is due and schedule it again."""
-        while (at := self.next_deadline()) is not None and at <= now:
-            slot = self._next
-            assert slot is not None
-            self._next = None
-            for item in self._slots.pop(slot, ()):
+    def turn(self, now: float, most: int = EVERYONE) -> bool:
+        """Wake what is due, so many at most, and schedule it again; whether more may be due."""
+        left = most
+        while True:
+            slot = self._slot
+            for item in self._due:  # goes on where it was left
                 if item.slot != slot:
                     continue
                 item.slot = -1
@@ -86,3 +93,12 @@ class Wheel:
                     self.schedule(item)
                 else:
                     self._put(item, due)
+                left -= 1
+                if left == 0:
+                    return True
+            at = self.next_deadline()
+            if at is None or at > now:
+                return False
+            assert self._next is not None
+            self._slot, self._next = self._next, None
+            self._due = iter(self._slots.pop(self._slot))
