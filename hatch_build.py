@@ -45,6 +45,8 @@ Path("runtime").mkdir()
 Path("runtime", "misc_ops.c").write_text(runtime.replace("Args(_m, type, value, traceback, NULL)", "Args(_m, value, NULL)"))
 for module in modules:
     module.include_dirs.insert(0, "runtime")
+    if sys.platform != "win32":  # nobody else calls its thousands of functions; naming them costs time at every start
+        module.extra_compile_args.append("-fvisibility=hidden")
 setup(name="heartline", packages=[], ext_modules=[*links, *modules], script_args=["-q", "build_ext", "--build-lib=lib"])
 """
 PROBE = "#include <Python.h>\n#include <stdio.h>\nPyObject *PyInit_probe(void) { return PyLong_FromLong(BUFSIZ); }\n"

@@ -63,8 +63,8 @@ class Durable:
     unread: Final = Saved()
     """What the machine begins with, until the file is read."""
 
-    def __init__(self, path: Path, owner: Owner) -> None:
-        self.path = path
+    def __init__(self, path: str, owner: Owner) -> None:
+        self.path: Path = Path(path)
         self.trouble: str = ""
         self.marks: dict[str, str] = {}
         self._owner = owner

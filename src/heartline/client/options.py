@@ -10,7 +10,6 @@ import os
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -46,7 +45,8 @@ class Options(Struct, frozen=True):
     about: Mapping[str, str] = {}
     trace: "Trace | None" = None
     linger: float = 5.0
-    outbox: Path | None = None
+    outbox: str | None = None
+    """the absolute path of a file"""
     dialect: "Dialect | None" = None
     params: Mapping[str, Any] = {}
     keep: Mapping[str, Any] = {}
@@ -150,14 +150,14 @@ def policy_of(policy: ClientPolicy | None, outbox: object, dialect: "Dialect | N
     raise TypeError(f"outbox: expected a file's path, OutboxLimits or None, got {type(outbox).__name__}")
 
 
-def path_of(outbox: object) -> Path | None:
-    """The file of a durable outbox, None for one in memory."""
+def path_of(outbox: object) -> str | None:
+    """The absolute path of the file of a durable outbox, None for one in memory."""
     if not isinstance(outbox, str | os.PathLike):
         return None
     path = os.fspath(outbox)
     if not isinstance(path, str) or not path or "\0" in path:
         raise ValueError(f"outbox: expected the path of a file, got {path!r}")
-    return Path(path).absolute()
+    return os.path.join(os.getcwd(), path)  # pathlib would be loaded for this alone
 
 
 def encode(argument: str, value: object) -> bytes:
