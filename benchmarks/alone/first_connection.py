@@ -1,19 +1,18 @@
 """From the import to the first connection, in fresh interpreters: time inside the process, its own start not counted.
 
-Everything is compiled already, as where pip installed it: in a place of its own, whatever the environment says of
-bytecode, so that a package in a source tree and one in site-packages are treated alike.
+Each client has an environment of its own, as pip installs it: in the developers' environment `websockets` would find
+python-socks, and msgspec typing-extensions, and both load what they find.
 """
 
 import argparse
 import json
 import os
 import subprocess
-import sys
 from statistics import median
-from tempfile import TemporaryDirectory
 
 from benchmarks.alone.client import c_server
-from benchmarks.harness.measure import ROOT, SERVER_CORE
+from benchmarks.harness.install import alone
+from benchmarks.harness.measure import SERVER_CORE
 
 PROGRAMS = {
     "heartline": """
@@ -48,17 +47,17 @@ def main() -> None:
     asked = parser.parse_args()
     imports: list[float] = []
     connects: list[float] = []
-    with c_server(200) as port, TemporaryDirectory() as compiled:
-        environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    python = alone(asked.client)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    with c_server(200) as port:
         program = PROGRAMS[asked.client].format(url=f"ws://127.0.0.1:{port}/")
         for number in range(asked.starts + 1):
-            command = ["taskset", "-c", SERVER_CORE, sys.executable, "-c", program]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60)
+            command = ["taskset", "-c", SERVER_CORE, str(python), "-Ic", program]
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
             if done.returncode:
                 raise SystemExit(f"{asked.client}: {done.stderr}")
             imported, connected = map(float, done.stdout.split())
-            if number:  # the first start compiles
+            if number:  # the first finds nothing in the system's caches
                 imports.append(imported)
                 connects.append(connected)
     print(json.dumps({"seconds": median(connects), "import_s": median(imports)}))

@@ -8,12 +8,15 @@ a blank in it would say nothing about the peer.
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import venv
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+from scripts.wheels import compiled_wheel
 
 from .build import BUILD, HERE
 
@@ -85,6 +88,32 @@ def _python() -> tuple[Path, Sequence[Path], Callable[[], None]]:
         _run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(pins)])
 
     return VENV, [pins], put
+
+
+def alone(package: str) -> Path:
+    """A Python that has heartline, compiled, or another package and nothing but what it needs, as pip installs it."""
+    place = BUILD / f"alone-{package}"
+    pins = ROOT / "requirements" / ("runtime.txt" if package == "heartline" else "dev.txt")
+    wheel = compiled_wheel() if package == "heartline" else None
+
+    def put() -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        venv.create(place, with_pip=True)
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        wanted = place / "requirements.txt"
+        wanted.write_text(pins.read_text() if wheel else _pins_of(package, pins))
+        _run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(wanted)])
+        if wheel:
+            _run([*pip, "--no-deps", str(wheel)])
+
+    _unless_done(place, [pins, *([wheel.with_name(".seal")] if wheel else [])], put)
+    return place / "bin" / "python"
+
+
+def _pins_of(package: str, file: Path) -> str:
+    """The lines of one package that needs no other."""
+    [lines] = re.findall(rf"^{package}==(?:.*\\\n)*.*\n", file.read_text(), re.MULTILINE)
+    return str(lines)
 
 
 def _node() -> tuple[Path, Sequence[Path], Callable[[], None]]:

@@ -5,7 +5,7 @@ from benchmarks.harness.model import ALONE, Peer
 
 PEER = Peer(
     "import heartline",
-    "until a session is welcomed, asyncio's own loop",
+    "pip install heartline (compiled); until a session is welcomed",
     python("benchmarks.alone.first_connection", "--client", "heartline"),
     ALONE,
     ("heartline",),

@@ -5,7 +5,7 @@ from benchmarks.harness.model import ALONE, Peer
 
 PEER = Peer(
     "import websockets",
-    "until the WebSocket is open, asyncio's own loop",
+    "pip install websockets; until the WebSocket is open",
     python("benchmarks.alone.first_connection", "--client", "websockets"),
     ALONE,
     ("websockets",),
