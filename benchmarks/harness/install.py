@@ -16,8 +16,6 @@ import venv
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from scripts.wheels import compiled_wheel
-
 from .build import BUILD, HERE
 
 ROOT = HERE.parent
@@ -92,6 +90,8 @@ def _python() -> tuple[Path, Sequence[Path], Callable[[], None]]:
 
 def alone(package: str) -> Path:
     """A Python that has heartline, compiled, or another package and nothing but what it needs, as pip installs it."""
+    from scripts.wheels import compiled_wheel  # peers import this module where nothing of heartline's is installed
+
     place = BUILD / f"alone-{package}"
     pins = ROOT / "requirements" / ("runtime.txt" if package == "heartline" else "dev.txt")
     wheel = compiled_wheel() if package == "heartline" else None
