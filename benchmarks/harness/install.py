@@ -99,7 +99,7 @@ def alone(package: str) -> Path:
     def put() -> None:
         shutil.rmtree(place, ignore_errors=True)
         venv.create(place, with_pip=True)
-        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        pip = [str(place / "bin" / "python"), "-Im", "pip", "install", "-q", "--disable-pip-version-check"]
         wanted = place / "requirements.txt"
         wanted.write_text(pins.read_text() if wheel else _pins_of(package, pins))
         _run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(wanted)])
