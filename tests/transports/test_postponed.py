@@ -54,6 +54,15 @@ def test_a_postponed_package_is_whole(package: Path) -> None:
     assert importlib.reload(whole) is whole
 
 
+def test_a_name_of_one_module_needs_no_more(package: Path) -> None:
+    postpone(NAME, PART="part")
+    whole = importlib.import_module(NAME)
+    assert whole.PART == 2
+    assert loaded() == {"part"}
+    assert (whole.WHOLE, whole.PART) == (1, 2)
+    assert loaded() == {"part", "rest"}
+
+
 def test_it_runs_once_whoever_asks(package: Path) -> None:
     (package / "rest.py").write_text("import time\ntime.sleep(0.05)\nREST = 3\n")
     postpone(NAME)
@@ -106,5 +115,27 @@ from heartline.transports import picows_names
 for name in picows_names.__all__:
     assert getattr(picows, name, None) in (getattr(picows_names, name), None), name
 assert picows.WSTransport is picows_names.WSTransport and picows.__version__
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_a_plain_dial_loads_nothing_that_tls_needs() -> None:
+    program = """
+import asyncio, sys
+from heartline.transports.adopt import adopt
+
+async def main():
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1")
+    sock = __import__("socket").create_connection(server.sockets[0].getsockname())
+    transport, _ = await adopt(asyncio.get_running_loop(), sock, asyncio.Protocol)
+    from aiofastnet import Transport
+    assert isinstance(transport, Transport) and transport.write_nocheck
+    assert {"aiofastnet.ssl_transport", "tempfile"}.isdisjoint(sys.modules)
+    transport.abort()
+
+asyncio.run(main())
+import aiofastnet
+assert aiofastnet.create_connection and aiofastnet.Transport is sys.modules["aiofastnet.transport"].Transport
+assert "aiofastnet.ssl_transport" in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from .plain import DialError, SocketLimits
     from .server import listen
 
-postpone("picows")  # before any module of it: of the package itself nothing is used here
+# Before any module of theirs. Of picows itself nothing is used here; of aiofastnet what TLS and listeners need, and by
+# picows one name.
+postpone("picows")
+postpone("aiofastnet", Transport="transport")
 
 _MODULES = {
     "api": "Accept Headers LinkHandler Listener Request Respond Router Socket",
