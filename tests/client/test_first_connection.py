@@ -48,10 +48,11 @@ NOT_NEEDED = {
     "heartline.transports.linger", "heartline.transports.proxies", "heartline.transports.server",
     "heartline.transports.tls",
     # of others
-    "picows.api", "picows.proxy", "picows.url", "python_socks", "uvloop",
+    "aiofastnet.api_create_connection", "aiofastnet.ssl_transport", "picows.api", "picows.proxy", "picows.url",
+    "python_socks", "uvloop",
     # of Python
     "concurrent.futures.thread", "csv", "email", "encodings.idna", "hmac", "importlib.metadata", "importlib.resources",
-    "importlib.util", "queue", "secrets", "sqlite3", "stringprep", "zipfile",
+    "importlib.util", "queue", "random", "secrets", "shutil", "sqlite3", "stringprep", "tempfile", "zipfile",
 }  # fmt: skip
 DATACLASSES = "heartline.core.policy."
 """A frozen dataclass takes 0.7 ms to make, a `msgspec.Struct` 0.02."""

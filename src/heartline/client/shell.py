@@ -12,12 +12,9 @@ Invariants:
 
 import asyncio
 import logging
-from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from os import urandom
-from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import UNSET, Raw, json
@@ -31,6 +28,7 @@ from heartline.dialects.native import NativeClient
 from heartline.transports.clock import now
 
 from .bus import Bus
+from .chance import SystemChance, token
 from .dialler import Dialler
 from .feed import Feed
 from .items import Since, place_of
@@ -72,8 +70,8 @@ class Shell:
         self.machine: ClientMachine = ClientMachine(
             options.policy,
             NativeClient(),
-            Random(),
-            _token(16),
+            SystemChance(),
+            token(16),
             saved=None if self.durable is None else self.durable.unread,
             about=options.about,
             trace=None if options.trace is None else self._trace,
@@ -444,11 +442,6 @@ class Shell:
             pass
 
 
-def _token(size: int) -> str:
-    """An id out of so many random bytes: `secrets.token_urlsafe`, without the modules that come with it."""
-    return urlsafe_b64encode(urandom(size)).decode().rstrip("=")
-
-
 # A plain connection does without these rooms, so it does not load them.
 
 
@@ -465,7 +458,7 @@ def _foreign_of(options: Options) -> "Foreign | None":
         return None
     from .foreign import Foreign
 
-    return Foreign(options.dialect, dict(options.params), dict(options.keep), _token(9))
+    return Foreign(options.dialect, dict(options.params), dict(options.keep), token(9))
 
 
 def _nothing(_effect: object) -> None:

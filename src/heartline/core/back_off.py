@@ -7,9 +7,12 @@ Invariants:
 - a server that asks every link to move is followed ever more slowly (test_moves_without_progress_slow_down).
 """
 
-from random import Random
+from typing import TYPE_CHECKING
 
 from .policy import BackOff
+
+if TYPE_CHECKING:
+    from .ports import Chance
 
 
 class Retry:
@@ -17,7 +20,7 @@ class Retry:
 
     __slots__ = ("_policy", "_random", "failures", "proven", "step", "trusting")
 
-    def __init__(self, policy: BackOff, random: Random) -> None:
+    def __init__(self, policy: BackOff, random: "Chance") -> None:
         self._policy = policy
         self._random = random
         self.step: int = 0

@@ -13,7 +13,6 @@ Invariants:
 """
 
 from collections.abc import Iterable, Mapping
-from random import Random
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Raw, Struct
@@ -56,7 +55,7 @@ from .states import CLOSED, GREETING
 from .upstream import Upstream
 
 if TYPE_CHECKING:
-    from .ports import ClientCodec, Trace
+    from .ports import Chance, ClientCodec, Trace
     from .saved import Saved
 
 AT_DELAY: Final = 0.1
@@ -73,7 +72,7 @@ class ClientMachine:
         self,
         policy: ClientPolicy,
         codec: "ClientCodec",
-        random: Random,
+        random: "Chance",
         instance: str,
         *,
         saved: "Saved | None" = None,

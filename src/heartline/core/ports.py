@@ -18,6 +18,14 @@ Trace = Callable[[float, str, dict[str, object]], None]
 """Receives (now, what, details) for everything that matters; never secrets, never payload."""
 
 
+class Chance(Protocol):
+    """Where a machine's chance comes from, `random.Random` for one."""
+
+    def uniform(self, low: float, high: float, /) -> float:
+        """Any number from `low` to `high`, each as likely as the others."""
+        ...
+
+
 class ClientCodec(Protocol):
     """How a client spells frames."""
 

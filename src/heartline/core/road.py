@@ -9,7 +9,6 @@ Invariants:
 
 from collections.abc import Callable
 from math import inf
-from random import Random
 from typing import TYPE_CHECKING
 
 from .back_off import Retry
@@ -23,7 +22,7 @@ from .policy import ClientPolicy
 from .states import MOVES, check_move
 
 if TYPE_CHECKING:
-    from .ports import Trace
+    from .ports import Chance, Trace
 
 REASON_BYTES = 120
 _OF_A_LINK = (Due.HELLO, Due.STABLE, Due.ACK, Due.FLOOR, Due.MOVE)
@@ -38,7 +37,7 @@ class Road:
     def __init__(
         self,
         policy: ClientPolicy,
-        random: Random,
+        random: "Chance",
         effects: list[Effect],
         clock: Clock,
         trace: "Trace | None",
