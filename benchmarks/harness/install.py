@@ -79,13 +79,18 @@ def system_program(name: str) -> str:
 def _python() -> tuple[Path, Sequence[Path], Callable[[], None]]:
     pins = HERE / "requirements.txt"
 
-    def put() -> None:
-        shutil.rmtree(VENV, ignore_errors=True)
-        venv.create(VENV, with_pip=True)
-        pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        _run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(pins)])
+    return VENV, [pins], lambda: _environment(VENV, pins)
 
-    return VENV, [pins], put
+
+def _environment(place: Path, pins: Path) -> None:
+    """A new environment with what is pinned and nothing else."""
+    shutil.rmtree(place, ignore_errors=True)
+    venv.create(place, with_pip=True)
+    _run([*_pip(place), "--require-hashes", "--only-binary", ":all:", "-r", str(pins)])
+
+
+def _pip(place: Path) -> list[str]:
+    return [str(place / "bin" / "python"), "-Im", "pip", "install", "-q", "--disable-pip-version-check"]
 
 
 def alone(package: str) -> Path:
@@ -97,14 +102,11 @@ def alone(package: str) -> Path:
     wheel = compiled_wheel() if package == "heartline" else None
 
     def put() -> None:
-        shutil.rmtree(place, ignore_errors=True)
-        venv.create(place, with_pip=True)
-        pip = [str(place / "bin" / "python"), "-Im", "pip", "install", "-q", "--disable-pip-version-check"]
-        wanted = place / "requirements.txt"
+        wanted = BUILD / f"{place.name}.txt"
         wanted.write_text(pins.read_text() if wheel else _pins_of(package, pins))
-        _run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(wanted)])
+        _environment(place, wanted)
         if wheel:
-            _run([*pip, "--no-deps", str(wheel)])
+            _run([*_pip(place), "--no-deps", str(wheel)])
 
     _unless_done(place, [pins, *([wheel.with_name(".seal")] if wheel else [])], put)
     return place / "bin" / "python"
