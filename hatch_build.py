@@ -39,10 +39,16 @@ for link in links:
     link.include_dirs.append(str(folder))
 options = ["--config-file=", "--strict", "--no-warn-unused-ignores", "--explicit-package-bases"]
 modules = mypycify([*options, *sys.argv[1:there]], group_name="heartline", target_dir="c", debug_level="0")
-# mypyc's coroutines hand on what is thrown into them with three arguments, of which Python 3.12 and later warn.
 runtime = Path(include_dir(), "misc_ops.c").read_text()
+for theirs, ours in (
+    # Its coroutines hand on what is thrown into them with three arguments, of which Python 3.12 and later warn.
+    ("Args(_m, type, value, traceback, NULL)", "Args(_m, value, NULL)"),
+    # They await Python's by `__await__`, whose end is an exception: let them await the coroutine itself, as Python does.
+    ("*CPy_GetCoro(PyObject *obj)\\n{", "*CPy_GetCoro(PyObject *obj)\\n{ if (PyCoro_CheckExact(obj)) return Py_NewRef(obj);"),
+):
+    runtime = runtime.replace(theirs, ours)
 Path("runtime").mkdir()
-Path("runtime", "misc_ops.c").write_text(runtime.replace("Args(_m, type, value, traceback, NULL)", "Args(_m, value, NULL)"))
+Path("runtime", "misc_ops.c").write_text(runtime)
 for module in modules:
     module.include_dirs.insert(0, "runtime")
     if sys.platform != "win32":  # nobody else calls its thousands of functions; naming them costs time at every start
