@@ -28,10 +28,11 @@ class _Postponed(ModuleType):
     """A package whose `__init__` has not run; afterwards it is a module like any other."""
 
     def __getattr__(self, name: str) -> Any:
+        modules = _waiting.get(self.__name__)
+        if modules is not None and name in modules:
+            return getattr(import_module(f"{self.__name__}.{modules[name]}"), name)
         with _lock:
             modules = _waiting.get(self.__name__)
-            if modules is not None and name in modules:
-                return getattr(import_module(f"{self.__name__}.{modules[name]}"), name)
             if modules is not None:
                 del _waiting[self.__name__]
                 try:
@@ -48,7 +49,7 @@ class _Postponed(ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name, obj=self) from None
 
 
-def postpone(package: str, **modules: str) -> None:
+def postpone(package: str, /, **modules: str) -> None:
     """Let the modules of a top-level package be imported without running its `__init__`, unless it has run.
 
     `modules`: for names of the package the modules that have them, for which `__init__` is not run either.
